@@ -1,0 +1,1 @@
+"""The `segment-export` command: the edge a person types at."""

@@ -1,0 +1,1 @@
+"""What it takes to run exports for real: saved exports, work pool, automations."""

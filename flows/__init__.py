@@ -1,0 +1,1 @@
+"""One file per deployable flow: the order of the steps, nothing else."""

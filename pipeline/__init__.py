@@ -1,0 +1,1 @@
+"""The pure core: from unified profiles to contact batches. No Prefect, no HTTP."""

@@ -1,0 +1,1 @@
+"""A strict stand-in for Constant Contact over real HTTP, built from its published contract."""

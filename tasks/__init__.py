@@ -1,0 +1,1 @@
+"""One file per stage worth watching in the Prefect UI; thin: open, call, log, return."""
