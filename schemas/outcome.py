@@ -35,8 +35,40 @@ class Counts(BaseModel):
     api_correctable: int = 0
 
 
+class BatchState(StrEnum):
+    """Where a batch stands: the states of its activity, and those before there is one."""
+
+    INITIALIZED = "initialized"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+
+    @property
+    def is_pending(self) -> bool:
+        """Say whether Constant Contact is still at work on it."""
+        return self in {BatchState.INITIALIZED, BatchState.PROCESSING, BatchState.UNKNOWN}
+
+    @property
+    def is_lost(self) -> bool:
+        """Say whether its contacts did not arrive, though they were sent."""
+        return self in {
+            BatchState.CANCELLED,
+            BatchState.FAILED,
+            BatchState.TIMED_OUT,
+            BatchState.REFUSED,
+        }
+
+
 class BatchOutcome(BaseModel):
-    """One contact batch and the activity that imported it; `bytes` is the CSV body's size."""
+    """One contact batch and the activity that imported it; `bytes` is the CSV body's size.
+
+    The four counters are Constant Contact's own; None where it did not give them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,8 +76,44 @@ class BatchOutcome(BaseModel):
     rows: int
     bytes: int
     activity_id: str | None = None
-    state: str
+    state: BatchState
     already_accepted: bool = False
+    person_count: int | None = None
+    error_count: int | None = None
+    correctable_count: int | None = None
+    cannot_add_to_list_count: int | None = None
+    activity_errors: int = 0
+
+    @property
+    def imported_rows(self) -> int:
+        """Count the contacts that are in the list now, as far as Constant Contact tells."""
+        if self.state is not BatchState.COMPLETED:
+            return 0
+        if self.unexplained_rows:
+            return self.person_count or 0
+        return self.rows - self._errors - self._unsubscribed
+
+    @property
+    def unexplained_rows(self) -> int:
+        """Count the contacts that a completed import neither took nor reported.
+
+        The contract calls `person_count` "the total number of contacts in the import file" and
+        does not say whether those with errors, or unsubscribed, are among them: each reading is
+        accepted. Without a `person_count` nothing can be said against the import.
+        """
+        if self.state is not BatchState.COMPLETED or self.person_count is None:
+            return 0
+        reported = {0, self._errors, self._unsubscribed, self._errors + self._unsubscribed}
+        missing = self.rows - self.person_count
+        return 0 if missing in reported else max(0, missing - self._errors - self._unsubscribed)
+
+    @property
+    def _errors(self) -> int:
+        return (self.error_count or 0) + (self.correctable_count or 0)
+
+    @property
+    def _unsubscribed(self) -> int:
+        return self.cannot_add_to_list_count or 0
 
 
 class RequestCounts(BaseModel):
@@ -61,20 +129,28 @@ class RequestCounts(BaseModel):
 
 
 class ExportOutcome(BaseModel):
-    """The outcome of one export run. Keys may be added, never renamed."""
+    """The outcome of one export run. Keys may be added, never renamed.
+
+    `refused` says that the run ended before anything was uploaded because of what was asked;
+    `imported` are the contacts of completed imports without those that Constant Contact counted as
+    errors or unsubscribed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     status: Status
     message: str
+    refused: bool = False
     delivery: str
     list_id: str
     started_at: datetime
     finished_at: datetime
     counts: Counts
     reject_reasons: dict[str, int] = {}
+    amend_reasons: dict[str, int] = {}
     batches: tuple[BatchOutcome, ...] = ()
     requests: RequestCounts
     rejects_path: str | None = None
     amended_path: str | None = None
     report_path: str | None = None
+    notes: tuple[str, ...] = ()

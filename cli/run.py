@@ -1,0 +1,107 @@
+"""`segment-export run`: the export flow in this process, for a person or a script."""
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from cli.errors import DELIVERED, FAILED, REFUSED, CommandRefused
+from cli.prefect_api import prefect_api
+from cli.progress import Watcher, watching
+from cli.summary import print_summary
+from flows.export_segment import export_segment
+from schemas.export import ExportRequest
+from schemas.outcome import ExportOutcome, Status
+from tasks.errors import ExportRefused
+from tasks.preparation import prepare_telling
+from tasks.report import conclude
+from tasks.report_folder import discard_if_empty, open_report_folder
+from tasks.session import Handover, handing_over, new_session
+from tasks.stops import EXPORT_ERRORS, ExportError, explain_stop
+
+
+def build_request(*, attributes: list[str], **options: Any) -> ExportRequest:
+    """Turn options into a request.
+
+    Raises:
+        CommandRefused: naming the option that makes no sense.
+    """
+    mappings = []
+    for attribute in attributes:
+        column, separator, heading = attribute.rpartition("=")
+        if not (separator and column and heading):
+            raise CommandRefused(
+                f"--attribute {attribute!r} is not of the form COLUMN=HEADING, for instance "
+                "--attribute City=city or --attribute Tier=cf:loyalty_tier."
+            )
+        mappings.append({"column": column, "heading": heading})
+    try:
+        return ExportRequest(attributes=mappings, **options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = "--" + str(problem["loc"][0]).rstrip("s").replace("_", "-")
+        raise CommandRefused(f"{option}: {problem['msg']}.") from None
+
+
+def run_export(request: ExportRequest, *, as_json: bool) -> int:
+    """Run an export, tell how it went, and return the exit code."""
+    with watching(Console(stderr=True)) as watcher:
+        outcome = execute(request, watcher)
+    if as_json:
+        sys.stdout.write(outcome.model_dump_json(indent=2) + "\n")
+    if outcome.refused:
+        sys.stderr.write(f"segment-export: {outcome.message}\n")
+    elif not as_json:
+        print_summary(outcome, Console())
+    return exit_code(outcome)
+
+
+def exit_code(outcome: ExportOutcome) -> int:
+    """Return the exit code of the contract: 0 delivered, 1 failed or incomplete, 2 refused."""
+    if outcome.refused:
+        return REFUSED
+    return FAILED if outcome.status in {Status.FAILED, Status.INCOMPLETE} else DELIVERED
+
+
+def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
+    """Run the export flow in this process.
+
+    The contacts are prepared while a Prefect API starts; bad input ends the command at once.
+    """
+    try:
+        report_dir = open_report_folder(request)
+    except ExportRefused as error:
+        return _refuse(request, error)
+    try:
+        with ThreadPoolExecutor(1, "prepare") as executor:
+            prepared = executor.submit(prepare_telling, request, report_dir, watcher.on_progress)
+            with prefect_api(watcher.say, meanwhile=prepared):
+                handover = Handover(
+                    report_dir=report_dir,
+                    prepared=prepared,
+                    on_progress=watcher.on_progress,
+                    on_event=watcher.on_event,
+                )
+                with handing_over(handover):
+                    return asyncio.run(_run_flow(request))
+    except EXPORT_ERRORS as error:
+        return _refuse(request, error)
+    finally:
+        discard_if_empty(report_dir)
+
+
+async def _run_flow(request: ExportRequest) -> ExportOutcome:
+    state = await export_segment(request, return_state=True)
+    outcome = await state.aresult(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _refuse(request: ExportRequest, error: ExportError) -> ExportOutcome:
+    with new_session(request) as session:
+        session.stop = explain_stop(error, was_begun=False)
+        return conclude(session)

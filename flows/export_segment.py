@@ -1,0 +1,63 @@
+"""The flow that delivers the members of segments to a Constant Contact contact list."""
+
+import asyncio
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from schemas.export import ExportRequest
+from schemas.outcome import ExportOutcome, Status
+from tasks.batches import upload_batches
+from tasks.connection import open_client
+from tasks.destination import check_destination
+from tasks.imports import wait_for_imports
+from tasks.journal import read_journal
+from tasks.preparation import prepare_contacts, settle_delivery
+from tasks.progress import showing_progress
+from tasks.report import write_report
+from tasks.report_folder import open_report_folder
+from tasks.session import ExportSession, new_session
+from tasks.stops import EXPORT_ERRORS, explain_stop
+
+
+def name_run() -> str:
+    """Name a flow run for what it delivers and through which connection."""
+    request = ExportRequest.model_validate(flow_run.parameters["request"])
+    return f"{request.name or ' + '.join(request.segments)} → {request.connection}"
+
+
+@flow(name="export-segment", flow_run_name=name_run, retries=0)
+async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
+    """Deliver the members of segments to a Constant Contact contact list.
+
+    Running it again after an interruption continues where it stopped; a delivery that is complete
+    is not repeated unless asked.
+
+    Args:
+        request: What goes where.
+    """
+    with new_session(request) as session:
+        async with showing_progress(session):
+            try:
+                session.report_dir = session.handover.report_dir or open_report_folder(request)
+                async with open_client(session):
+                    await deliver(session)
+            except EXPORT_ERRORS as error:
+                session.stop = explain_stop(error, was_begun=session.has_uploaded)
+            outcome = await write_report()
+    ended_well = outcome.status not in {Status.FAILED, Status.INCOMPLETE}
+    return (Completed if ended_well else Failed)(message=outcome.message, data=outcome)
+
+
+async def deliver(session: ExportSession) -> None:
+    """Take the steps of a delivery in their order."""
+    checks = await asyncio.gather(check_destination(), prepare_contacts(), return_exceptions=True)
+    for refusal in checks:
+        if isinstance(refusal, BaseException):
+            raise refusal
+    settle_delivery(session)
+    await read_journal()
+    await upload_batches()
+    await wait_for_imports()

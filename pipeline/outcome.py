@@ -1,0 +1,156 @@
+"""What a run amounts to: one status and one sentence, decided from counts alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.outcome import BatchOutcome, BatchState, Counts, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended early.
+
+    `is_refusal`: what was asked for cannot be done. `can_continue`: nothing is wrong with the
+    export itself, so that running it again goes on from here.
+    """
+
+    reason: str
+    is_refusal: bool = False
+    can_continue: bool = False
+
+
+def add_up(judged: Counts, batches: Sequence[BatchOutcome]) -> Counts:
+    """Complete the counts of verdicts by what Constant Contact counted, over all batches."""
+    return judged.model_copy(
+        update={
+            "imported": sum(batch.imported_rows for batch in batches),
+            "cannot_add_to_list": sum(batch.cannot_add_to_list_count or 0 for batch in batches),
+            "api_errors": sum(batch.error_count or 0 for batch in batches),
+            "api_correctable": sum(batch.correctable_count or 0 for batch in batches),
+        }
+    )
+
+
+def find_imbalance(counts: Counts, batches: Sequence[BatchOutcome], *, all_cut: bool) -> str:
+    """Say in one sentence which profiles a run cannot account for; empty when it can for all.
+
+    The conservation law of an export: every profile of the segments is sent, rejected or a
+    duplicate, and the batches together hold what was sent.
+    """
+    accounted = counts.sent + counts.rejected + counts.duplicates
+    if counts.profiles_in_segment != accounted:
+        return (
+            f"{counts.profiles_in_segment:,} profiles are in the segments but {accounted:,} have "
+            "a verdict; this is a defect of segment-export, please report it."
+        )
+    in_batches = sum(batch.rows for batch in batches)
+    if all_cut and in_batches != counts.sent:
+        return (
+            f"{counts.sent:,} contacts were to be sent but the batches hold {in_batches:,}; this "
+            "is a defect of segment-export, please report it."
+        )
+    unexplained = sum(batch.unexplained_rows for batch in batches)
+    if unexplained:
+        return (
+            f"Constant Contact completed the import but does not account for {unexplained:,} of "
+            f"{in_batches:,} contacts. Run the export again: the batches in question are sent anew."
+        )
+    return ""
+
+
+def decide_status(
+    counts: Counts,
+    batches: Sequence[BatchOutcome],
+    *,
+    stop: Stop | None = None,
+    imbalance: str = "",
+) -> Status:
+    """Name how the run ended, the worst thing first."""
+    if imbalance or any(batch.state.is_lost for batch in batches):
+        return Status.FAILED
+    if stop is not None:
+        was_begun = any(batch.activity_id is not None for batch in batches)
+        return Status.INCOMPLETE if stop.can_continue or was_begun else Status.FAILED
+    if any(batch.state is not BatchState.COMPLETED for batch in batches):
+        return Status.INCOMPLETE
+    if counts.profiles_in_segment == 0 or (batches and _was_complete_before(batches)):
+        return Status.NOTHING_TO_DO
+    if counts.rejected or counts.api_errors or counts.api_correctable or counts.cannot_add_to_list:
+        return Status.COMPLETED_WITH_REJECTS
+    return Status.COMPLETED
+
+
+def _was_complete_before(batches: Sequence[BatchOutcome]) -> bool:
+    return all(batch.already_accepted for batch in batches)
+
+
+def phrase_outcome(
+    status: Status,
+    counts: Counts,
+    batches: Sequence[BatchOutcome],
+    *,
+    list_name: str,
+    stop: Stop | None = None,
+    imbalance: str = "",
+) -> str:
+    """Tell the outcome in one line for a person, holding counts and no personal data."""
+    match status:
+        case Status.NOTHING_TO_DO if counts.profiles_in_segment == 0:
+            return "Nothing to do: the segments have no members."
+        case Status.NOTHING_TO_DO:
+            return (
+                f"Nothing to do: Constant Contact already has this delivery "
+                f"({_count(counts.sent, 'contact')} in list “{list_name}”). Use --again to send it "
+                "once more."
+            )
+        case Status.COMPLETED | Status.COMPLETED_WITH_REJECTS:
+            delivered = (
+                f"Delivered {_count(counts.sent, 'contact')} to list “{list_name}” in "
+                f"{_count(len(batches), 'batch', 'batches')}"
+            )
+            return "; ".join([delivered, *_remainders(counts)]) + "."
+        case Status.FAILED | Status.INCOMPLETE:
+            return " ".join(part for part in [*_troubles(batches, stop), imbalance] if part)
+
+
+def _remainders(counts: Counts) -> list[str]:
+    parts = []
+    if counts.rejected:
+        parts.append(f"{_count(counts.rejected, 'profile')} rejected")
+    if counts.duplicates:
+        parts.append(_count(counts.duplicates, "duplicate"))
+    if counts.cannot_add_to_list:
+        parts.append(
+            f"{_count(counts.cannot_add_to_list, 'unsubscribed contact')} not added to the list"
+        )
+    if counts.api_errors or counts.api_correctable:
+        refused = counts.api_errors + counts.api_correctable
+        parts.append(f"{_count(refused, 'contact')} refused by Constant Contact")
+    return parts
+
+
+def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
+    lost = [batch for batch in batches if batch.state.is_lost]
+    parts = []
+    if stop is not None:
+        parts.append(stop.reason)
+    if lost:
+        states = ", ".join(sorted({batch.state.value for batch in lost}))
+        parts.append(
+            f"{_count(len(lost), 'batch', 'batches')} of {len(batches):,} did not arrive "
+            f"({states}; {_count(sum(batch.rows for batch in lost), 'contact')}). Run the export "
+            "again to send them once more."
+        )
+    pending = [batch for batch in batches if batch.state.is_pending]
+    unsent = [batch for batch in batches if batch.state is BatchState.NOT_SENT]
+    if pending or unsent:
+        imported = sum(batch.state is BatchState.COMPLETED for batch in batches)
+        parts.append(
+            f"{_count(imported, 'batch', 'batches')} imported, {len(pending):,} still being "
+            f"imported, {len(unsent):,} not sent. Run the same export again to continue."
+        )
+    return parts
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

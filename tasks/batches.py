@@ -1,0 +1,159 @@
+"""Upload the batches of an export, a few at a time, while later ones are still being made."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prefect import task
+
+from constant_contact import (
+    REQUEST_LIMIT_BYTES,
+    Activity,
+    ConstantContactError,
+    RequestRefused,
+    framing_bytes,
+)
+from pipeline import ContactBatch, PipelineError, batch_file_name
+from schemas.outcome import BatchOutcome, BatchState
+from tasks.session import ExportSession, Progress, Stage, current_session
+from tasks.stops import explain_stop
+
+MOST_UPLOADS_AT_ONCE = 4
+
+NO_ECHO_NOTE = (
+    "Constant Contact does not echo file names, so that batches of an interrupted run cannot be "
+    "recognised: they are sent again, which updates the same contacts."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTicket:
+    """A batch without its contacts: what the Prefect UI may show of it."""
+
+    number: int
+    rows: int
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadReceipt:
+    """The activity that a batch became."""
+
+    activity_id: str
+    state: str
+
+
+@task(
+    name="upload-batch",
+    task_run_name="Upload batch {ticket.number} · {ticket.rows:,} contacts",
+    retries=0,  # the client owns retries
+)
+async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
+    """Send one batch to Constant Contact and note the activity that imports it."""
+    session = current_session()
+    receipt = await session.require_client().import_file(
+        file_name=ticket.file_name,
+        body=session.waiting_bodies[ticket.number],
+        list_ids=[session.list_id],
+        known_ids=session.earlier_ids,
+    )
+    session.batches[ticket.number] = update_batch(session.batches[ticket.number], receipt.activity)
+    if receipt.activity.source_file_name is None:
+        session.note(NO_ECHO_NOTE)
+    return UploadReceipt(receipt.activity.activity_id, receipt.activity.state.value)
+
+
+async def upload_batches() -> None:
+    """Upload every batch that is not accepted yet; what fails is noted, and the others go on.
+
+    One batch is made while at most `MOST_UPLOADS_AT_ONCE` are under way, so that memory does not
+    grow with the segment. After an error that concerns them all, the rest is only listed.
+    """
+    session = current_session()
+    slots = asyncio.Semaphore(MOST_UPLOADS_AT_ONCE)
+    made = session.require_prepared().iter_batches(_longest_csv_bytes(session))
+    async with asyncio.TaskGroup() as uploads:
+        while (batch := await _make_next(session, made, slots)) is not None:
+            ticket = _issue_ticket(session, batch)
+            if session.stop is not None or _is_accepted(session, batch):
+                slots.release()
+                continue
+            session.waiting_bodies[ticket.number] = batch.body
+            uploads.create_task(_upload_noting_failure(session, ticket, slots))
+
+
+async def _make_next(
+    session: ExportSession, made: Iterator[ContactBatch], slots: asyncio.Semaphore
+) -> ContactBatch | None:
+    await slots.acquire()
+    try:
+        batch = await asyncio.to_thread(next, made, None)
+    except PipelineError as error:
+        session.stop = explain_stop(error, was_begun=session.has_uploaded)
+        return None
+    session.all_cut = batch is None
+    return batch
+
+
+async def _upload_noting_failure(
+    session: ExportSession, ticket: BatchTicket, slots: asyncio.Semaphore
+) -> None:
+    try:
+        if session.stop is None:
+            await upload_batch(ticket)
+    except RequestRefused as error:
+        refused = session.batches[ticket.number].model_copy(update={"state": BatchState.REFUSED})
+        session.batches[ticket.number] = refused
+        session.note(f"Batch {ticket.number} was refused: {error}")
+    except ConstantContactError as error:
+        session.stop = session.stop or explain_stop(error, was_begun=session.has_uploaded)
+    finally:
+        session.waiting_bodies.pop(ticket.number, None)
+        slots.release()
+        _tell_progress(session)
+
+
+def _longest_csv_bytes(session: ExportSession) -> int:
+    name = batch_file_name(session.export_name, session.delivery, number=1, digest="0" * 12)
+    return REQUEST_LIMIT_BYTES - 1 - framing_bytes(name, [session.list_id])
+
+
+def _issue_ticket(session: ExportSession, batch: ContactBatch) -> BatchTicket:
+    name = batch_file_name(session.export_name, session.delivery, batch.number, batch.digest)
+    session.batches[batch.number] = BatchOutcome(
+        file_name=name, rows=batch.rows, bytes=len(batch.body), state=BatchState.NOT_SENT
+    )
+    return BatchTicket(number=batch.number, rows=batch.rows, file_name=name)
+
+
+def _is_accepted(session: ExportSession, batch: ContactBatch) -> bool:
+    """Take over the activity of an earlier run, unless it lost contacts without a word."""
+    activity = session.accepted.get((batch.number, batch.digest))
+    if activity is None:
+        return False
+    recalled = update_batch(session.batches[batch.number], activity)
+    if recalled.unexplained_rows:
+        return False
+    session.batches[batch.number] = recalled.model_copy(update={"already_accepted": True})
+    return True
+
+
+def _tell_progress(session: ExportSession) -> None:
+    rows = sum(b.rows for b in session.batches.values() if b.activity_id is not None)
+    session.tell(Progress(Stage.UPLOAD, rows, session.require_prepared().verdicts.sent, "contacts"))
+
+
+def update_batch(batch: BatchOutcome, activity: Activity) -> BatchOutcome:
+    """Bring a batch up to date with what its activity says."""
+    counters = activity.counters
+    return batch.model_copy(
+        update={
+            "activity_id": activity.activity_id,
+            "state": BatchState(activity.state.value),
+            "person_count": counters.person,
+            "error_count": counters.error,
+            "correctable_count": counters.correctable,
+            "cannot_add_to_list_count": counters.cannot_add_to_list,
+            "activity_errors": len(activity.activity_errors),
+        }
+    )

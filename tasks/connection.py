@@ -1,0 +1,174 @@
+"""A connection to one Constant Contact account, kept as a Prefect block."""
+
+import asyncio
+import fcntl
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from difflib import get_close_matches
+from typing import ClassVar
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from pydantic import ConfigDict, Field, SecretStr
+
+from constant_contact import ConstantContact, Credentials, Tokens
+from tasks.errors import UnknownConnection
+from tasks.session import ExportSession
+
+LOCK_POLL_S = 0.05
+
+
+class ConstantContactConnection(Block):
+    """Sign-in to one Constant Contact account: who may use it, and what the contract allows.
+
+    Made by `segment-export connect`; exports refer to it by name.
+    """
+
+    _block_type_name: ClassVar[str | None] = "Constant Contact Connection"
+    _block_type_slug: ClassVar[str | None] = "constant-contact-connection"
+    _description: ClassVar[str | None] = (
+        "Sign-in to one Constant Contact account. Make it with `segment-export connect`."
+    )
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    display_name: str = Field(description="How people call this connection.")
+    client_id: str = Field(title="API key", description="Of the Constant Contact application.")
+    client_secret: SecretStr | None = Field(
+        default=None, description="Of the application; a public client has none."
+    )
+    refresh_token: SecretStr = Field(description="Replaced at each refresh by a new one.")
+    access_token: SecretStr = Field(default=SecretStr(""), description="The current one, if any.")
+    access_token_expires_at: float = Field(default=0.0, description="Seconds since 1970, UTC.")
+    api_url: str = Field(default="https://api.cc.email/v3", title="API address")
+    auth_url: str = Field(
+        default="https://authz.constantcontact.com/oauth2/default/v1", title="Sign-in address"
+    )
+    may_use: list[str] = Field(
+        default=["administrators"], description="Who may use this connection."
+    )
+    contact_allowance: int | None = Field(
+        default=None,
+        ge=0,
+        description="The most contacts the customer's contract allows in one export.",
+    )
+    account_id: str = Field(default="", description="Of the account it reaches.")
+    account_name: str = Field(default="", description="Of the account it reaches.")
+    privacy_accepted_at: datetime | None = Field(
+        default=None, description="When it was agreed that personal data leaves."
+    )
+    privacy_accepted_by: str = Field(default="", description="Who agreed to it.")
+
+    @property
+    def credentials(self) -> Credentials:
+        """Give the application's API key and secret."""
+        return Credentials(client_id=self.client_id, client_secret=self.client_secret)
+
+
+def connection_slug(name: str) -> str:
+    """Turn a connection's name into the name of its block: lower-case letters, digits, dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+async def load_connection(name: str) -> ConstantContactConnection:
+    """Load a connection by name.
+
+    Raises:
+        UnknownConnection: with near names, or the command that makes one.
+    """
+    names = await list_connections()
+    slug = connection_slug(name)
+    if slug in names:
+        return await ConstantContactConnection.aload(slug)
+    near = get_close_matches(slug, names, n=3)
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"There are: {', '.join(names)}."
+    else:
+        hint = "There is none yet; ask an administrator to run `segment-export connect NAME`."
+    raise UnknownConnection(f"There is no connection “{name}”. {hint}")
+
+
+async def list_connections() -> list[str]:
+    """List the names of all connections, sorted."""
+    async with get_client() as client:
+        try:
+            documents = await client.read_block_documents_by_type(
+                ConstantContactConnection.get_block_type_slug(), include_secrets=False
+            )
+        except ObjectNotFound:  # the first connection registers the type
+            return []
+    return sorted(document.name for document in documents if document.name)
+
+
+@asynccontextmanager
+async def open_client(session: ExportSession) -> AsyncIterator[None]:
+    """Open the client of the connection that a run goes through, for as long as the run takes.
+
+    Raises:
+        UnknownConnection: there is no such connection.
+    """
+    connection = await load_connection(session.request.connection)
+    session.contact_allowance = connection.contact_allowance
+    async with ConstantContact(
+        credentials=connection.credentials,
+        token_store=BlockTokenStore(session.request.connection),
+        api_url=connection.api_url,
+        auth_url=connection.auth_url,
+        deadline=session.deadline.timestamp(),
+        on_event=session.handover.on_event,
+    ) as client:
+        session.client = client
+        yield
+
+
+class BlockTokenStore:
+    """Keep a connection's tokens in its block; refresh one at a time on this machine."""
+
+    def __init__(self, name: str) -> None:
+        self._slug = connection_slug(name)
+
+    async def load(self) -> Tokens:
+        """Return the tokens saved last."""
+        block = await ConstantContactConnection.aload(self._slug)
+        return Tokens(
+            access_token=block.access_token,
+            refresh_token=block.refresh_token,
+            expires_at=block.access_token_expires_at,
+        )
+
+    async def save(self, tokens: Tokens) -> None:
+        """Store new tokens; they are in the database when this returns."""
+        block = await ConstantContactConnection.aload(self._slug)
+        block.access_token = tokens.access_token
+        block.refresh_token = tokens.refresh_token
+        block.access_token_expires_at = tokens.expires_at
+        await block.asave(self._slug, overwrite=True)
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        """Let one process of this machine at a time refresh this connection's tokens."""
+        return _hold_file_lock(f"token-{self._slug}")
+
+
+@asynccontextmanager
+async def _hold_file_lock(name: str) -> AsyncIterator[None]:
+    # The kernel lets go of the lock when its holder dies, whatever kills it.
+    folder = get_current_settings().home / "segment-export"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)

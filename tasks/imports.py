@@ -1,0 +1,65 @@
+"""Wait until Constant Contact has imported what was uploaded."""
+
+from dataclasses import dataclass
+
+from prefect import task
+
+from constant_contact import Activity, ConstantContactError, wait_for_activities
+from pipeline.outcome import Stop
+from schemas.outcome import BatchState
+from tasks.batches import update_batch
+from tasks.session import ExportSession, Progress, Stage, current_session
+from tasks.stops import explain_stop
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFindings:
+    """How many imports have ended, and how many are still under way at the window's end."""
+
+    finished: int
+    pending: int
+
+
+@task(name="wait-for-imports", task_run_name="Wait for the imports to finish", retries=0)
+async def wait_for_imports() -> ImportFindings:
+    """Poll all imports with one request a round until they are done or the window ends."""
+    session = current_session()
+    number_by_id = {
+        batch.activity_id: number
+        for number, batch in session.batches.items()
+        if batch.activity_id is not None and batch.state.is_pending
+    }
+
+    def note_change(activity: Activity) -> None:
+        number = number_by_id[activity.activity_id]
+        session.batches[number] = update_batch(session.batches[number], activity)
+        _tell_progress(session)
+
+    if number_by_id:
+        _tell_progress(session)
+        try:
+            await wait_for_activities(
+                session.require_client(),
+                number_by_id,
+                deadline=session.deadline.timestamp(),
+                on_change=note_change,
+            )
+        except ConstantContactError as error:
+            session.stop = session.stop or explain_stop(error, was_begun=True)
+    states = [batch.state for batch in session.batches.values()]
+    pending = sum(state.is_pending for state in states)
+    if pending and session.stop is None:
+        session.stop = Stop(
+            f"The window of {session.request.window_minutes:g} minutes has ended.",
+            can_continue=True,
+        )
+    return ImportFindings(
+        finished=sum(state is BatchState.COMPLETED or state.is_lost for state in states),
+        pending=pending,
+    )
+
+
+def _tell_progress(session: ExportSession) -> None:
+    batches = session.batches.values()
+    ended = sum(batch.rows for batch in batches if not batch.state.is_pending)
+    session.tell(Progress(Stage.IMPORT, ended, sum(batch.rows for batch in batches), "contacts"))

@@ -1,0 +1,46 @@
+"""Read back from Constant Contact what earlier runs of the same delivery got accepted."""
+
+from dataclasses import dataclass
+
+from prefect import task
+
+from constant_contact import Activity
+from pipeline import parse_batch_file_name
+from tasks.session import current_session
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFindings:
+    """How many batches of this delivery the account knows, and how many count as accepted."""
+
+    batches_seen: int
+    batches_accepted: int
+
+
+@task(name="read-journal", task_run_name="Look for batches accepted earlier")
+async def read_journal() -> JournalFindings:
+    """Find the batches of this delivery that Constant Contact has already accepted."""
+    session = current_session()
+    seen: list[tuple[int, str, Activity]] = []
+    async for activity in session.require_client().iter_activities():
+        name = parse_batch_file_name(activity.source_file_name or "")
+        if name is not None and name.delivery == session.delivery:
+            seen.append((name.number, name.digest, activity))
+    session.earlier_ids = frozenset(activity.activity_id for *_, activity in seen)
+    if not session.request.again:
+        session.accepted = _choose_accepted(seen)
+    return JournalFindings(batches_seen=len(seen), batches_accepted=len(session.accepted))
+
+
+def _choose_accepted(
+    seen: list[tuple[int, str, Activity]],
+) -> dict[tuple[int, str], Activity]:
+    """Choose one activity a batch, a completed one before one that is still at work."""
+    accepted: dict[tuple[int, str], Activity] = {}
+    for number, digest, activity in seen:
+        if activity.state.is_failed:
+            continue
+        known = accepted.get((number, digest))
+        if known is None or (activity.state.is_finished and not known.state.is_finished):
+            accepted[number, digest] = activity
+    return accepted

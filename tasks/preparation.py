@@ -1,0 +1,65 @@
+"""Decide what becomes of every profile in the segments."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import task
+
+from pipeline import Prepared, prepare
+from schemas.export import ExportRequest
+from schemas.outcome import Counts
+from tasks.session import ExportSession, Progress, Stage, current_session
+
+
+@task(name="prepare-contacts", task_run_name="Select, validate and de-duplicate contacts")
+async def prepare_contacts() -> Counts:
+    """Read the segments' members, judge every profile and write the list of rejects."""
+    session = current_session()
+    begun = session.handover.prepared
+    if begun is not None:
+        session.prepared = await asyncio.wrap_future(begun)
+    else:
+        session.prepared = await asyncio.to_thread(
+            prepare_telling, session.request, session.report_dir, session.tell
+        )
+    return count_verdicts(session.prepared)
+
+
+def settle_delivery(session: ExportSession) -> None:
+    """Name the delivery, now that list and contacts are known.
+
+    Raises:
+        ContactAllowanceExceeded: the customer's contract does not allow as many contacts.
+    """
+    prepared = session.require_prepared()
+    session.delivery = prepared.delivery(session.list_id)
+    prepared.require_allowance(session.contact_allowance)
+    if prepared.members_without_profile:
+        session.note(
+            f"{prepared.members_without_profile:,} members of the segments have no profile and "
+            "are left out."
+        )
+
+
+def prepare_telling(
+    request: ExportRequest, report_dir: Path | None, tell: Callable[[Progress], None]
+) -> Prepared:
+    """Prepare an export, telling how many profiles have been read."""
+    return prepare(
+        request,
+        report_dir=report_dir,
+        on_progress=lambda done, total: tell(Progress(Stage.PREPARE, done, total, "profiles")),
+    )
+
+
+def count_verdicts(prepared: Prepared) -> Counts:
+    """Count the profiles of an export by verdict."""
+    verdicts = prepared.verdicts
+    return Counts(
+        profiles_in_segment=verdicts.profiles_in_segment,
+        sent=verdicts.sent,
+        rejected=verdicts.rejected,
+        duplicates=verdicts.duplicates,
+        amended=verdicts.amended,
+    )

@@ -1,0 +1,156 @@
+"""What the tasks of one run share inside its process, so that none of it is a task parameter.
+
+A client holds secrets and a batch holds personal data; Prefect keeps parameters and results.
+So tasks take ids and counts, and find the rest here.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from constant_contact import Activity, ApiEvent, ConstantContact
+from pipeline import Prepared
+from pipeline.outcome import Stop
+from schemas.export import ExportRequest
+from schemas.outcome import BatchOutcome, RequestCounts
+
+
+class Stage(StrEnum):
+    """The stages of a run as a person follows them."""
+
+    PREPARE = "Preparing contacts"
+    UPLOAD = "Uploading batches"
+    IMPORT = "Waiting for imports"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is; `total` is None while it is not known."""
+
+    stage: Stage
+    done: int
+    total: int | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What a caller in the same process gives to a run beside its parameters.
+
+    `prepared` is a preparation that was begun before the run (while an API was still starting),
+    with its rejects in `report_dir`; the listeners are told how the run goes on.
+    """
+
+    report_dir: Path | None = None
+    prepared: Future[Prepared] | None = None
+    on_progress: Callable[[Progress], None] = lambda _progress: None
+    on_event: Callable[[ApiEvent], None] = lambda _event: None
+
+
+@dataclass(slots=True)
+class ExportSession:
+    """One run: what it was asked, what it holds open, and what it knows so far.
+
+    `accepted` are activities of an earlier run by their batch's number and digest;
+    `earlier_ids` all activities that ever carried a name of this delivery.
+    """
+
+    request: ExportRequest
+    handover: Handover
+    started_at: datetime
+    report_dir: Path | None = None
+    client: ConstantContact | None = None
+    list_id: str = ""
+    list_name: str = ""
+    contact_allowance: int | None = None
+    prepared: Prepared | None = None
+    delivery: str = ""
+    accepted: dict[tuple[int, str], Activity] = field(default_factory=dict)
+    earlier_ids: frozenset[str] = frozenset()
+    batches: dict[int, BatchOutcome] = field(default_factory=dict)
+    waiting_bodies: dict[int, bytes] = field(default_factory=dict)
+    all_cut: bool = False
+    stop: Stop | None = None
+    notes: list[str] = field(default_factory=list)
+    progress: dict[Stage, Progress] = field(default_factory=dict)
+
+    @property
+    def deadline(self) -> datetime:
+        """Tell when the window ends."""
+        return self.started_at + timedelta(minutes=self.request.window_minutes)
+
+    @property
+    def request_counts(self) -> RequestCounts:
+        """Count the API requests of this run so far."""
+        return self.client.request_counts if self.client else RequestCounts()
+
+    @property
+    def export_name(self) -> str:
+        """Name the export as its file names begin."""
+        return self.require_prepared().export_name
+
+    @property
+    def has_uploaded(self) -> bool:
+        """Say whether anything of this delivery has been accepted."""
+        return any(batch.activity_id is not None for batch in self.batches.values())
+
+    def tell(self, progress: Progress) -> None:
+        """Let everybody who follows the run know how far a stage is; called from any thread."""
+        self.progress[progress.stage] = progress
+        self.handover.on_progress(progress)
+
+    def note(self, remark: str) -> None:
+        """Keep a remark for the report, once."""
+        if remark not in self.notes:
+            self.notes.append(remark)
+
+    def require_client(self) -> ConstantContact:
+        """Return the open client; a run opens it before its first task that needs one."""
+        if self.client is None:
+            raise RuntimeError("the session has no client yet")
+        return self.client
+
+    def require_prepared(self) -> Prepared:
+        """Return the prepared contacts; a run prepares them before its first batch."""
+        if self.prepared is None:
+            raise RuntimeError("the session has no prepared contacts yet")
+        return self.prepared
+
+
+_handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
+_session: ContextVar[ExportSession] = ContextVar("session")
+
+
+@contextmanager
+def handing_over(handover: Handover) -> Iterator[None]:
+    """Hand something over to the run that is called inside this block."""
+    reset = _handover.set(handover)
+    try:
+        yield
+    finally:
+        _handover.reset(reset)
+
+
+@contextmanager
+def new_session(request: ExportRequest) -> Iterator[ExportSession]:
+    """Begin a run; inside this block `current_session` gives it to every task."""
+    session = ExportSession(
+        request=request,
+        handover=_handover.get() or Handover(),
+        started_at=datetime.now(UTC),
+    )
+    reset = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(reset)
+
+
+def current_session() -> ExportSession:
+    """Return the session of the run that this task belongs to."""
+    return _session.get()
