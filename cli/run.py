@@ -22,6 +22,9 @@ from tasks.report_folder import discard_if_empty, open_report_folder
 from tasks.session import Handover, handing_over, new_session
 from tasks.stops import EXPORT_ERRORS, ExportError, explain_stop
 
+# Where an option is not called like the request's field.
+OPTION_OF_FIELD = {"segments": "segment", "attributes": "attribute"}
+
 
 def build_request(*, attributes: list[str], **options: Any) -> ExportRequest:
     """Turn options into a request.
@@ -42,8 +45,9 @@ def build_request(*, attributes: list[str], **options: Any) -> ExportRequest:
         return ExportRequest(attributes=mappings, **options)
     except ValidationError as error:
         problem = error.errors()[0]
-        option = "--" + str(problem["loc"][0]).rstrip("s").replace("_", "-")
-        raise CommandRefused(f"{option}: {problem['msg']}.") from None
+        field = str(problem["loc"][0])
+        option = OPTION_OF_FIELD.get(field, field.replace("_", "-"))
+        raise CommandRefused(f"--{option}: {problem['msg']}.") from None
 
 
 def run_export(request: ExportRequest, *, as_json: bool) -> int:

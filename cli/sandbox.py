@@ -1,17 +1,15 @@
 """`segment-export sandbox`: serve the stand-in API, and say how to connect to it."""
 
 import json
-import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
 
 import sandbox
 from cli.errors import CommandRefused
 from tasks.errors import ExportRefused
 from tasks.report_folder import make_private_folder, write_private_file
-
-ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,18 @@ def serve_sandbox(
     Raises:
         CommandRefused: the port is taken, or the folder cannot be written.
     """
-    # Blocked before the server's thread starts, so that both leave them to sigwait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+    def prepare(box: sandbox.Box) -> None:
+        for label in custom_fields:
+            box.add_custom_field(label)
+        place = write_secrets(box, folder, {name: box.add_list(name) for name in lists})
+        sys.stdout.write(json.dumps(asdict(place)) + "\n" if as_json else _describe(place))
+        sys.stdout.flush()
+
     try:
-        with sandbox.running(port=port) as box:
-            for label in custom_fields:
-                box.add_custom_field(label)
-            place = write_secrets(box, folder, {name: box.add_list(name) for name in lists})
-            sys.stdout.write(json.dumps(asdict(place)) + "\n" if as_json else _describe(place))
-            sys.stdout.flush()
-            signal.sigwait(ENDING_SIGNALS)
+        folder = make_private_folder(folder)
+        # In a thread of its own, as `ready` is called on the loop that would do what it asks for.
+        sandbox.serve(port=port, ready=lambda box: Thread(target=prepare, args=(box,)).start())
     except ExportRefused as error:
         raise CommandRefused(str(error)) from error
     except OSError as error:

@@ -1,1 +1,91 @@
 """A client of the Constant Contact V3 API: requests, retries, rate, OAuth, activities."""
+
+from constant_contact._addresses import API_URL, AUTH_URL
+from constant_contact._client import ConstantContact, Timeouts
+from constant_contact._credentials import Credentials, MemoryTokenStore, Tokens, TokenStore
+from constant_contact._errors import (
+    AccessDenied,
+    ActivityFailed,
+    ApiUnreachable,
+    BodyTooLarge,
+    ConstantContactError,
+    InsecureAddress,
+    ListNotFound,
+    MalformedAnswer,
+    NotAuthorised,
+    NotFound,
+    OutcomeUnknown,
+    QueueFull,
+    QuotaExceeded,
+    RequestRefused,
+    ServerFault,
+    SignInExpired,
+    SignInUnavailable,
+    Throttled,
+    WindowClosed,
+)
+from constant_contact._events import ApiEvent, EventKind
+from constant_contact._imports import REQUEST_LIMIT_BYTES, Patience, framing_bytes
+from constant_contact._models import (
+    Account,
+    Activity,
+    ActivityCounters,
+    ActivityState,
+    Contact,
+    ContactList,
+    CustomField,
+    ImportReceipt,
+)
+from constant_contact._pacing import REQUEST_INTERVAL_S, Pacer, RateLimiter
+from constant_contact._polling import ActivityReader, ActivityWatch, wait_for_activities
+from constant_contact._retry import RetryPolicy
+
+__all__ = [
+    "API_URL",
+    "AUTH_URL",
+    "REQUEST_INTERVAL_S",
+    "REQUEST_LIMIT_BYTES",
+    "AccessDenied",
+    "Account",
+    "Activity",
+    "ActivityCounters",
+    "ActivityFailed",
+    "ActivityReader",
+    "ActivityState",
+    "ActivityWatch",
+    "ApiEvent",
+    "ApiUnreachable",
+    "BodyTooLarge",
+    "ConstantContact",
+    "ConstantContactError",
+    "Contact",
+    "ContactList",
+    "Credentials",
+    "CustomField",
+    "EventKind",
+    "ImportReceipt",
+    "InsecureAddress",
+    "ListNotFound",
+    "MalformedAnswer",
+    "MemoryTokenStore",
+    "NotAuthorised",
+    "NotFound",
+    "OutcomeUnknown",
+    "Pacer",
+    "Patience",
+    "QueueFull",
+    "QuotaExceeded",
+    "RateLimiter",
+    "RequestRefused",
+    "RetryPolicy",
+    "ServerFault",
+    "SignInExpired",
+    "SignInUnavailable",
+    "Throttled",
+    "Timeouts",
+    "TokenStore",
+    "Tokens",
+    "WindowClosed",
+    "framing_bytes",
+    "wait_for_activities",
+]

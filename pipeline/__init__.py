@@ -1,1 +1,55 @@
-"""The pure core: from unified profiles to contact batches. No Prefect, no HTTP."""
+"""The pure core: from unified profiles to contact batches. No Prefect, no HTTP.
+
+`prepare` is the whole of it for a caller: it reads who is in the segments, decides what becomes
+of each profile and hands out the batches.
+"""
+
+from pipeline.batches import ContactBatch
+from pipeline.delivery import BatchName, batch_file_name, export_slug, parse_batch_file_name
+from pipeline.errors import (
+    BatchImpossible,
+    ColumnMissing,
+    ColumnTypeWrong,
+    ConservationBroken,
+    ContactAllowanceExceeded,
+    KeysNotUnique,
+    MappingInvalid,
+    MembershipUnclear,
+    PipelineError,
+    ReportUnwritable,
+    SourceChanged,
+    SourceUnreadable,
+    TooManyProfiles,
+    UnknownSegment,
+)
+from pipeline.mapping import Attribute, ContactMapping, Selection
+from pipeline.preparation import Prepared, prepare
+from pipeline.verdicts import Verdicts
+
+__all__ = [
+    "Attribute",
+    "BatchImpossible",
+    "BatchName",
+    "ColumnMissing",
+    "ColumnTypeWrong",
+    "ConservationBroken",
+    "ContactAllowanceExceeded",
+    "ContactBatch",
+    "ContactMapping",
+    "KeysNotUnique",
+    "MappingInvalid",
+    "MembershipUnclear",
+    "PipelineError",
+    "Prepared",
+    "ReportUnwritable",
+    "Selection",
+    "SourceChanged",
+    "SourceUnreadable",
+    "TooManyProfiles",
+    "UnknownSegment",
+    "Verdicts",
+    "batch_file_name",
+    "export_slug",
+    "parse_batch_file_name",
+    "prepare",
+]

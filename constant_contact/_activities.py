@@ -1,0 +1,62 @@
+"""Read the account's activities: the journal of everything that was delivered."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+
+from constant_contact._errors import MalformedAnswer
+from constant_contact._models import Activity, ActivityState
+from constant_contact._session import Session
+
+_PATH = "/activities"
+_PAGE_ENTRIES = 500  # the most that the service gives
+
+# The service takes these as a filter, and refuses `initialized`.
+_FILTERS = frozenset(ActivityState) - {ActivityState.INITIALIZED, ActivityState.UNKNOWN}
+
+
+async def iter_activities(
+    session: Session, state: ActivityState | None = None
+) -> AsyncGenerator[Activity, None]:
+    """Yield the activities of the last ten days, in the service's order.
+
+    A state that the service cannot filter by is filtered here.
+    """
+    params = {"limit": str(_PAGE_ENTRIES)}
+    if state in _FILTERS:
+        params["state"] = str(state)
+    async with aclosing(session.iter_items(_PATH, "activities", params, tally="polls")) as entries:
+        async for entry in entries:
+            activity = Activity.from_json(entry)
+            if activity and (state is None or activity.state is state):
+                yield activity
+
+
+async def get_activity(session: Session, activity_id: str) -> Activity:
+    """Return one activity; raises NotFound for one that is unknown or older than ten days."""
+    if not activity_id.replace("-", "").isalnum() or not activity_id.isascii():
+        raise ValueError("an activity id is made of letters, digits and hyphens")
+    activity = Activity.from_json(await session.get(f"{_PATH}/{activity_id}", tally="polls"))
+    if activity is None:
+        raise MalformedAnswer(
+            f"Constant Contact's answer about activity {activity_id} holds no id; run again."
+        )
+    return activity
+
+
+async def find_import(
+    session: Session, file_name: str, *, ignored_ids: Collection[str] = ()
+) -> Activity | None:
+    """Return the activity that imports, or has imported, a file of this name; None without one.
+
+    Failed, cancelled and timed-out activities do not count. A completed one goes first.
+    """
+    unfinished: Activity | None = None
+    async with aclosing(iter_activities(session)) as activities:
+        async for activity in activities:
+            if activity.source_file_name != file_name or activity.activity_id in ignored_ids:
+                continue
+            if activity.state is ActivityState.COMPLETED:
+                return activity
+            if not activity.state.is_failed:
+                unfinished = unfinished or activity
+    return unfinished

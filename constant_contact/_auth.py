@@ -1,0 +1,173 @@
+"""Access tokens: fetched under a lock, stored before use, refreshed once when refused."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import httpx
+from pydantic import SecretStr
+
+from constant_contact._answers import error_from_response, error_from_transport, read_json
+from constant_contact._credentials import Credentials, Tokens, TokenStore
+from constant_contact._errors import (
+    AccessDenied,
+    ConstantContactError,
+    NotAuthorised,
+    QuotaExceeded,
+    SignInExpired,
+    SignInUnavailable,
+    WindowClosed,
+)
+from constant_contact._events import ApiEvent, EventKind
+from constant_contact._pacing import RateLimiter
+from constant_contact._retry import Retrier, RetryPolicy
+
+_REFRESH_POLICY = RetryPolicy(attempts=5, total_s=90.0, waiting_total_s=120.0, first_wait_s=1.0)
+
+# Only these say that asking again is pointless; a body of HTML or an odd status may pass.
+_FINAL = (NotAuthorised, AccessDenied, QuotaExceeded, WindowClosed)
+
+
+class TokenKeeper:
+    """Give out the access token of one connection, and renew it when it is spent."""
+
+    def __init__(
+        self,
+        *,
+        http: httpx.AsyncClient,
+        token_url: httpx.URL,
+        credentials: Credentials,
+        store: TokenStore,
+        limiter: RateLimiter,
+        retrier: Retrier,
+    ) -> None:
+        self._http = http
+        self._token_url = token_url
+        self._credentials = credentials
+        self._store = store
+        self._limiter = limiter
+        self._retrier = retrier
+        self._tokens: Tokens | None = None
+        self._unsaved: Tokens | None = None
+        self._turn = asyncio.Lock()
+
+    async def access_token(self) -> SecretStr:
+        """Return an access token that has not expired."""
+        if self._tokens is None or not self._is_fresh(self._tokens):
+            return await self.renew()
+        return self._tokens.access_token
+
+    async def renew(self, *, refused: SecretStr | None = None) -> SecretStr:
+        """Return another access token than the one that was refused.
+
+        Whoever holds the lock reads the store again: when another task or process has renewed
+        the tokens meanwhile, theirs are used.
+
+        Raises:
+            SignInExpired: the refresh token is spent, revoked or absent.
+        SignInUnavailable: the sign-in service fails, after repeats.
+        """
+        async with self._turn:
+            if self._tokens is None or not self._is_usable(self._tokens, refused):
+                self._tokens = await self._load_or_refresh(refused)
+            return self._tokens.access_token
+
+    async def _load_or_refresh(self, refused: SecretStr | None) -> Tokens:
+        stored = await self._store.load()
+        if self._is_usable(stored, refused):
+            return stored
+        async with self._store.lock():
+            stored = await self._store.load()
+            if self._is_usable(stored, refused):
+                return stored
+            try:
+                return await self._refresh(stored)
+            except SignInExpired:
+                # Somebody may have connected again while we asked with the old token.
+                newest = await self._store.load()
+                if _same_grant(newest, stored):
+                    raise
+                return newest if self._is_usable(newest, refused) else await self._refresh(newest)
+
+    async def _refresh(self, spent: Tokens) -> Tokens:
+        if not spent.refresh_token.get_secret_value():
+            raise SignInExpired(
+                "This connection's sign-in has expired and cannot be renewed; connect again with "
+                "the scope offline_access."
+            )
+        self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
+
+        async def attempt() -> Tokens:
+            return await _finish_when_cancelled(self._exchange_and_save(spent))
+
+        try:
+            return await self._retrier.call(
+                attempt,
+                what="refresh the sign-in",
+                policy=_REFRESH_POLICY,
+                may_repeat=_may_refresh_again,
+            )
+        except ConstantContactError as error:
+            if not _may_refresh_again(error):
+                raise
+            # Not retryable any more: the request that wanted the token must not begin all over.
+            raise SignInUnavailable(
+                "Constant Contact's sign-in service does not answer as it should "
+                f"({type(error).__name__}); run again later.",
+                status=error.status,
+            ) from error
+
+    async def _exchange_and_save(self, spent: Tokens) -> Tokens:
+        if self._unsaved is None:
+            self._unsaved = await self._exchange(spent)
+        # The old refresh token died with the answer: until the new one is kept, nothing else
+        # happens, and if keeping it fails it is what the next try begins with.
+        await self._store.save(self._unsaved)
+        saved, self._unsaved = self._unsaved, None
+        return saved
+
+    async def _exchange(self, spent: Tokens) -> Tokens:
+        await self._limiter.acquire()
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": spent.refresh_token.get_secret_value(),
+        }
+        secret = self._credentials.client_secret
+        basic: httpx.Auth = httpx.Auth()  # adds nothing
+        if secret is None:
+            form["client_id"] = self._credentials.client_id
+        else:
+            basic = httpx.BasicAuth(self._credentials.client_id, secret.get_secret_value())
+        try:
+            response = await self._http.post(
+                self._token_url, data=form, auth=basic, headers={"Accept": "application/json"}
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise error_from_transport(error) from None
+        if not response.is_success:
+            raise error_from_response(response)
+        return Tokens.from_answer(read_json(response), now=self._retrier.clock(), previous=spent)
+
+    def _is_fresh(self, tokens: Tokens) -> bool:
+        has_token = bool(tokens.access_token.get_secret_value())
+        return has_token and self._retrier.clock() < tokens.expires_at
+
+    def _is_usable(self, tokens: Tokens, refused: SecretStr | None) -> bool:
+        return self._is_fresh(tokens) and tokens.access_token != refused
+
+
+def _same_grant(one: Tokens, other: Tokens) -> bool:
+    return one.refresh_token == other.refresh_token
+
+
+def _may_refresh_again(error: BaseException) -> bool:
+    return isinstance(error, ConstantContactError) and not isinstance(error, _FINAL)
+
+
+async def _finish_when_cancelled(work: Awaitable[Tokens]) -> Tokens:
+    """Let an exchange that has begun end in the store: its answer cannot be asked for twice."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise

@@ -1,0 +1,213 @@
+"""The client of one connection: what the rest of the house calls."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Collection
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from constant_contact import _activities, _imports, _lists
+from constant_contact._addresses import API_URL, AUTH_URL, is_loopback, parse_base_url
+from constant_contact._auth import TokenKeeper
+from constant_contact._credentials import Credentials, TokenStore
+from constant_contact._imports import Patience
+from constant_contact._models import (
+    Account,
+    Activity,
+    ActivityState,
+    Contact,
+    ContactList,
+    CustomField,
+    ImportReceipt,
+    as_mapping,
+    as_sequence,
+    read_text,
+)
+from constant_contact._pacing import TOKEN_INTERVAL_S, Pacer, RateLimiter
+from constant_contact._retry import Clock, Listener, Retrier, RetryPolicy, Sleep
+from constant_contact._session import Session
+from schemas.outcome import RequestCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one step of one request may take."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    write_s: float = 60.0
+
+
+class ConstantContact:
+    """Talk to one Constant Contact account; an async context manager, for one event loop.
+
+    `clock` and `deadline` are in epoch seconds, as token lifetimes and windows are shared
+    between processes. No pause passes the deadline: WindowClosed is raised instead. `limiter` is
+    what requests ask before they start; share one between clients that share an API key.
+
+    Raises:
+        InsecureAddress: an address is neither https:// nor on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        token_store: TokenStore,
+        api_url: str = API_URL,
+        auth_url: str = AUTH_URL,
+        limiter: RateLimiter | None = None,
+        token_limiter: RateLimiter | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        deadline: float | None = None,
+        timeouts: Timeouts | None = None,
+        policy: RetryPolicy | None = None,
+        patience: Patience | None = None,
+        on_event: Listener | None = None,
+        clock: Clock = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        base, auth_base = parse_base_url(api_url), parse_base_url(auth_url)
+        timeouts = timeouts or Timeouts()
+        self._patience = patience or Patience()
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(
+                connect=timeouts.connect_s,
+                read=timeouts.read_s,
+                write=timeouts.write_s,
+                pool=None,
+            ),
+            limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
+            follow_redirects=False,  # a token goes nowhere but where it was meant to
+            trust_env=not is_loopback(base),  # a company's proxy cannot reach this machine
+            headers={"User-Agent": f"segment-export/{_version()}"},
+        )
+        retrier = Retrier(
+            clock=clock, sleep=sleep, deadline=deadline, on_event=on_event or (lambda _: None)
+        )
+        keeper = TokenKeeper(
+            http=self._http,
+            token_url=auth_base.copy_with(path=f"{auth_base.path.rstrip('/')}/token"),
+            credentials=credentials,
+            store=token_store,
+            limiter=token_limiter or Pacer(interval_s=TOKEN_INTERVAL_S),
+            retrier=retrier,
+        )
+        self._session = Session(
+            http=self._http,
+            base=base,
+            keeper=keeper,
+            limiter=limiter or Pacer(),
+            retrier=retrier,
+            policy=policy or RetryPolicy(),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    @property
+    def request_counts(self) -> RequestCounts:
+        """Count the requests sent to the API so far, repeats included."""
+        return self._session.request_counts
+
+    async def get_account(self) -> Account:
+        """Return the account that this connection reaches; needs the scope account_read."""
+        return Account.from_json(await self._session.get("/account/summary"))
+
+    async def get_privileges(self) -> frozenset[str]:
+        """Return the names of what the signed-in user may do, such as `contacts:write`."""
+        answer = await self._session.get("/account/user/privileges")
+        names = (read_text(as_mapping(e).get("privilege_name")) for e in as_sequence(answer))
+        return frozenset(name for name in names if name)
+
+    async def get_lists(self) -> list[ContactList]:
+        """Return all contact lists of the account with their numbers of active members."""
+        return await _lists.get_lists(self._session)
+
+    async def resolve_list(self, text: str) -> ContactList:
+        """Return the list meant by a UUID, by a number, or by an address that holds either.
+
+        Raises:
+            ListNotFound: there is none; it names up to five that come near.
+        """
+        return await _lists.resolve_list(self._session, text)
+
+    async def get_custom_fields(self) -> list[CustomField]:
+        """Return all custom fields of the account."""
+        entries = self._session.iter_items(
+            "/contact_custom_fields", "custom_fields", {"limit": "100"}
+        )
+        return [found async for entry in entries if (found := CustomField.from_json(entry))]
+
+    def iter_activities(self, state: ActivityState | None = None) -> AsyncGenerator[Activity, None]:
+        """Yield the activities of the last ten days, in the service's order."""
+        return _activities.iter_activities(self._session, state)
+
+    async def get_activity(self, activity_id: str) -> Activity:
+        """Return one activity; raises NotFound for one that is unknown or older than ten days."""
+        return await _activities.get_activity(self._session, activity_id)
+
+    async def find_import(self, file_name: str) -> Activity | None:
+        """Return the activity that imports, or has imported, a file of this name.
+
+        Failed, cancelled and timed-out ones do not count. None without one.
+        """
+        return await _activities.find_import(self._session, file_name)
+
+    async def import_file(
+        self,
+        *,
+        file_name: str,
+        body: bytes,
+        list_ids: Collection[str],
+        known_ids: Collection[str] | None = None,
+    ) -> ImportReceipt:
+        """Import a CSV file into lists and return the activity that does it.
+
+        `known_ids` are the activities of this file name that the caller has seen and does not
+        want: they are never taken for this import. Without it the activities are read first, and
+        a file that was accepted before is not sent again (`already_accepted`).
+
+        Raises:
+            BodyTooLarge: the request would not be under 4,000,000 bytes; nothing was sent.
+            RequestRefused: the service does not take it; it may be the file's contents.
+            OutcomeUnknown: the answer was lost and the activities cannot be read either.
+            ConstantContactError: as the tree in `_errors` says.
+        """
+        return await _imports.import_file(
+            self._session,
+            file_name=file_name,
+            body=body,
+            list_ids=list_ids,
+            known_ids=known_ids,
+            patience=self._patience,
+        )
+
+    async def iter_contacts(self, *, list_id: str) -> AsyncGenerator[Contact, None]:
+        """Yield the members of a list, whatever their status: 500 a request, so for small lists."""
+        params = {"lists": list_id, "status": "all", "limit": "500"}
+        async for entry in self._session.iter_items("/contacts", "contacts", params):
+            contact = Contact.from_json(entry)
+            if contact:
+                yield contact
+
+
+def _version() -> str:
+    try:
+        return version("segment-export")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,143 @@
+"""What can go wrong between us and Constant Contact, grouped by what to do next.
+
+    ConstantContactError
+    ├── worth repeating (retryable)
+    │   ├── ApiUnreachable     no answer: refused, dropped or timed out
+    │   ├── ServerFault        5xx, or 408
+    │   ├── Throttled          more than four requests in a second
+    │   └── QueueFull          1,000 activities are waiting in the account
+    ├── stop the run
+    │   ├── QuotaExceeded      10,000 requests today; back at 00:00 UTC
+    │   ├── NotAuthorised      the access token is refused, also after a refresh
+    │   │   └── SignInExpired  the refresh token is refused: connect again
+    │   ├── SignInUnavailable  the sign-in service gives no token, after repeats of its own
+    │   ├── AccessDenied       403: privilege, scope or deactivated app, or the gateway
+    │   ├── WindowClosed       waiting longer would pass the end of the window
+    │   └── InsecureAddress    tokens would travel in clear
+    ├── this request is wrong
+    │   ├── RequestRefused     any other 3xx or 4xx, with its status and error_key
+    │   │   └── NotFound       404
+    │   ├── BodyTooLarge       refused here: the service would drop what is over the limit
+    │   └── ListNotFound       no such contact list
+    └── the answer is of no use
+        ├── MalformedAnswer    2xx without what it promises
+        ├── OutcomeUnknown     sent, no answer, and no way to look it up: running again does
+        └── ActivityFailed     accepted, but failed, cancelled or timed out
+
+Every error is picklable (Prefect moves them between processes) and holds ids and counts only:
+never a body, a token, an e-mail address, nor the service's own words, which may quote a contact.
+"""
+
+from typing import ClassVar
+
+
+class ConstantContactError(Exception):
+    """Something went wrong between us and Constant Contact; the message says what to do next."""
+
+    # Attributes beyond the message are keywords with defaults: that is what lets the inherited
+    # pickling (class, args, __dict__) rebuild every subclass.
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str = "", *, status: int | None = None, error_key: str | None = None
+    ) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+        self.status = status
+        self.error_key = error_key
+
+
+class ApiUnreachable(ConstantContactError):
+    """Constant Contact did not answer; check the network and run again."""
+
+    retryable = True
+
+    def __init__(self, message: str = "", *, may_have_arrived: bool = True) -> None:
+        super().__init__(message)
+        self.may_have_arrived = may_have_arrived
+
+
+class ServerFault(ConstantContactError):
+    """Constant Contact has a problem of its own; run again later."""
+
+    retryable = True
+
+
+class Throttled(ConstantContactError):
+    """Too many requests a second under this API key; run again when other exports are done."""
+
+    retryable = True
+
+
+class QueueFull(ConstantContactError):
+    """The account's queue of 1,000 activities is full; run again when some have finished."""
+
+    retryable = True
+
+
+class QuotaExceeded(ConstantContactError):
+    """Today's quota of requests is used up; it returns at 00:00 UTC, run again then."""
+
+
+class NotAuthorised(ConstantContactError):
+    """Constant Contact refuses this connection's access token; connect again."""
+
+
+class SignInExpired(NotAuthorised):
+    """This connection's sign-in has expired or was used elsewhere; connect again."""
+
+
+class SignInUnavailable(ConstantContactError):
+    """Constant Contact's sign-in service does not answer as it should; run again later."""
+
+
+class AccessDenied(ConstantContactError):
+    """Constant Contact denies access; sign in as an Account Owner or Account Manager."""
+
+
+class WindowClosed(ConstantContactError):
+    """The export's window has ended; run again to go on where it stopped."""
+
+
+class InsecureAddress(ConstantContactError, ValueError):
+    """Tokens must not travel in clear; use an https:// address."""
+
+
+class RequestRefused(ConstantContactError):
+    """Constant Contact refuses the request; check the export's settings."""
+
+
+class NotFound(RequestRefused):
+    """Constant Contact does not know what was asked for; check its id."""
+
+
+class BodyTooLarge(ConstantContactError):
+    """The batch is too large for one request; send fewer contacts in it."""
+
+    def __init__(self, message: str = "", *, size_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class ListNotFound(ConstantContactError):
+    """No such contact list; choose one of the account's lists."""
+
+    def __init__(self, message: str = "", *, suggestions: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.suggestions = suggestions  # (list_id, name) of up to five lists that come near
+
+
+class MalformedAnswer(ConstantContactError):
+    """Constant Contact's answer cannot be read; check the API address, then run again."""
+
+
+class OutcomeUnknown(ConstantContactError):
+    """Whether a batch was accepted could not be found out; run again: it is looked up first."""
+
+
+class ActivityFailed(ConstantContactError):
+    """Constant Contact accepted a batch but did not import it; run again to send it once more."""
+
+    def __init__(self, message: str = "", *, activity_id: str = "", state: str = "") -> None:
+        super().__init__(message)
+        self.activity_id = activity_id
+        self.state = state

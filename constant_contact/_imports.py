@@ -1,0 +1,204 @@
+"""Import a file exactly once, as far as an API without idempotency keys allows.
+
+The service shows a job's `source_file_name`, so a file name that is unique to a batch is its
+identity: after every answer that leaves the outcome open, the activities are read before
+anything is sent again.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import httpx
+
+from constant_contact._activities import find_import, iter_activities
+from constant_contact._answers import read_json
+from constant_contact._errors import (
+    ApiUnreachable,
+    BodyTooLarge,
+    ConstantContactError,
+    MalformedAnswer,
+    OutcomeUnknown,
+    QueueFull,
+    ServerFault,
+)
+from constant_contact._events import ApiEvent, EventKind
+from constant_contact._models import Activity, ImportReceipt
+from constant_contact._retry import RetryPolicy
+from constant_contact._session import Session
+
+# "Must be less than 4 megabytes": over it the service drops the rest without a word. Read as
+# decimal, the smaller of the two meanings, and for the whole body, the larger of the two.
+REQUEST_LIMIT_BYTES = 4_000_000
+
+# 1,000 activities of one account may wait.
+QUEUE_LIMIT = 1_000
+
+_PATH = "/activities/contacts_file_import"
+_MOST_LISTS = 50
+_CSV_TYPE = "text/csv"
+
+# Plain ASCII, as the echoed name must be equal to the sent one to be recognised.
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+=@,()-]{0,250}\.csv", re.ASCII)
+
+_SEND_POLICY = RetryPolicy(attempts=5, total_s=900.0, first_wait_s=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Pauses before each look for a job whose answer was lost: new jobs may show late."""
+
+    looks_after_s: tuple[float, ...] = (0.5, 1.5, 3.0, 4.0, 6.0)
+
+
+def framing_bytes(file_name: str, list_ids: Collection[str]) -> int:
+    """Return how many bytes of the request body are not the file."""
+    # Made by the library that will send it; its boundary always has the same length.
+    request = httpx.Request(
+        "POST",
+        "https://localhost",
+        data=_form(list_ids),
+        files={"file": (file_name, b"", _CSV_TYPE)},
+    )
+    return int(request.headers["Content-Length"])
+
+
+async def import_file(
+    session: Session,
+    *,
+    file_name: str,
+    body: bytes,
+    list_ids: Collection[str],
+    known_ids: Collection[str] | None,
+    patience: Patience,
+) -> ImportReceipt:
+    """Import a CSV file into lists and return the activity that does it."""
+    _check_import(file_name, body, list_ids)
+    session.retrier.require_open_window()
+    if known_ids is None:
+        accepted, known_ids = await _read_journal(session, file_name)
+        if accepted:
+            return ImportReceipt(accepted, already_accepted=True)
+    known = frozenset(known_ids)
+    attempts = 0
+
+    async def attempt() -> ImportReceipt:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            session.count_repeat()
+        try:
+            return ImportReceipt(await _post(session, file_name, body, list_ids))
+        except QueueFull:
+            # Certainly not accepted.
+            await _drain_queue(session)
+            raise
+        except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
+            if isinstance(error, ApiUnreachable) and not error.may_have_arrived:
+                raise
+            found = await _look_for(session, file_name, known, patience, error)
+            if found is None:
+                raise
+            return ImportReceipt(found, reconciled=True)
+
+    return await session.retrier.call(
+        attempt, what=f"import {file_name}", policy=_SEND_POLICY, may_repeat=_may_send_again
+    )
+
+
+def _check_import(file_name: str, body: bytes, list_ids: Collection[str]) -> None:
+    if not _FILE_NAME.fullmatch(file_name):
+        raise ValueError("a file name ends in .csv and holds plain ASCII without quotes or slashes")
+    if not 1 <= len(list_ids) <= _MOST_LISTS:
+        raise ValueError(f"an import goes into 1 to {_MOST_LISTS} lists")
+    size_bytes = framing_bytes(file_name, list_ids) + len(body)
+    if size_bytes >= REQUEST_LIMIT_BYTES:
+        raise BodyTooLarge(
+            f"The request for {file_name} would hold {size_bytes:,} bytes, and has to stay under "
+            f"{REQUEST_LIMIT_BYTES:,}; send fewer contacts in it.",
+            size_bytes=size_bytes,
+        )
+
+
+def _form(list_ids: Collection[str]) -> dict[str, str]:
+    return {"list_ids": ",".join(list_ids)}
+
+
+def _may_send_again(error: BaseException) -> bool:
+    # What may have been accepted has been looked for, in vain, by the time it gets here.
+    return isinstance(error, ConstantContactError) and (
+        error.retryable or isinstance(error, MalformedAnswer)
+    )
+
+
+async def _post(
+    session: Session, file_name: str, body: bytes, list_ids: Collection[str]
+) -> Activity:
+    response = await session.post_file(
+        _PATH, form=_form(list_ids), file=(file_name, body, _CSV_TYPE)
+    )
+    activity = Activity.from_json(read_json(response))
+    if activity is None:
+        raise MalformedAnswer(
+            f"Constant Contact's answer to the import of {file_name} names no activity; run again.",
+            status=response.status_code,
+        )
+    return activity
+
+
+async def _read_journal(session: Session, file_name: str) -> tuple[Activity | None, frozenset[str]]:
+    namesakes = [a async for a in iter_activities(session) if a.source_file_name == file_name]
+    alive = [a for a in namesakes if not a.state.is_failed]
+    return (alive[0] if alive else None), frozenset(a.activity_id for a in namesakes)
+
+
+async def _look_for(
+    session: Session,
+    file_name: str,
+    known: frozenset[str],
+    patience: Patience,
+    cause: ConstantContactError,
+) -> Activity | None:
+    """Look for a file's activity, several times.
+
+    Raises:
+        OutcomeUnknown: the activities cannot be read either.
+    """
+    for attempt, wait_s in enumerate(patience.looks_after_s, start=1):
+        session.retrier.announce(
+            ApiEvent(
+                EventKind.RECONCILE,
+                f"look for {file_name}",
+                reason=type(cause).__name__,
+                attempt=attempt,
+                wait_s=wait_s,
+            )
+        )
+        await session.retrier.pause(wait_s)
+        try:
+            found = await find_import(session, file_name, ignored_ids=known)
+        except ConstantContactError as error:
+            if not _may_send_again(error):
+                raise
+            raise OutcomeUnknown(
+                f"Whether {file_name} was accepted could not be found out; run again: it is "
+                "looked up before it is sent."
+            ) from error
+        if found:
+            return found
+    return None
+
+
+async def _drain_queue(session: Session) -> None:
+    """Wait until fewer activities are unfinished than a full queue holds, or than at first."""
+    at_first: int | None = None
+    wait_s = 1.0
+    while True:
+        await session.retrier.pause(wait_s)
+        unfinished = 0
+        async for activity in iter_activities(session):
+            unfinished += not activity.state.is_finished
+        if unfinished < QUEUE_LIMIT or (at_first is not None and unfinished < at_first):
+            return
+        at_first = unfinished if at_first is None else at_first
+        wait_s = min(wait_s * 2, 30.0)

@@ -1,0 +1,112 @@
+"""Find the contact list that a person means."""
+
+import difflib
+import re
+from urllib.parse import unquote, urlsplit
+
+from constant_contact._errors import ListNotFound, RequestRefused
+from constant_contact._models import ContactList, as_mapping, as_sequence, read_text
+from constant_contact._session import Session
+
+_PATH = "/contact_lists"
+
+# The contract's text allows 500 entries a page and its schema 1,000: the smaller is safe.
+_PAGE_ENTRIES = 500
+_MOST_SUGGESTIONS = 5
+
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+# In an address the number follows a word; others count pages and the like.
+_NUMBERS_BY_WORD = (
+    re.compile(r"list\w*[=/](\d{1,19})\b", re.ASCII | re.IGNORECASE),
+    re.compile(r"contacts[=/](\d{1,19})\b", re.ASCII | re.IGNORECASE),
+)
+_NUMBER = re.compile(r"(?<![\w-])\d{1,19}(?![\w-])", re.ASCII)
+
+
+async def get_lists(session: Session) -> list[ContactList]:
+    """Return all contact lists of the account with their numbers of active members."""
+    params = {"limit": str(_PAGE_ENTRIES), "include_membership_count": "active"}
+    entries = [entry async for entry in session.iter_items(_PATH, "lists", params)]
+    return [found for entry in entries if (found := ContactList.from_json(entry))]
+
+
+async def resolve_list(session: Session, text: str) -> ContactList:
+    """Return the list meant by a UUID, a number, or an address that holds either.
+
+    Raises:
+        ListNotFound: there is none; it names up to five that come near.
+    """
+    uuid, number = read_list_reference(text)
+    if number:
+        uuid = await _find_by_number(session, number)
+    found = await _find_by_uuid(session, uuid) if uuid else None
+    if found is None:
+        raise _not_found(text, await get_lists(session))
+    return found
+
+
+def read_list_reference(text: str) -> tuple[str | None, str | None]:
+    """Take a list's UUID, or else its number, out of what a person copied; None without.
+
+    Of several numbers in an address it is the one after a word like `list`, else the last.
+    """
+    text = text.strip()
+    if "://" in text:
+        parts = urlsplit(text)
+        text = unquote(f"{parts.path} {parts.query} {parts.fragment}")
+        uuids = _UUID.findall(text)
+        return (uuids[-1].lower(), None) if uuids else (None, _find_number(text))
+    uuid = text.lower() if _UUID.fullmatch(text) else None
+    return uuid, (text if _NUMBER.fullmatch(text) else None)
+
+
+def _find_number(text: str) -> str | None:
+    for pattern in (*_NUMBERS_BY_WORD, _NUMBER):
+        numbers: list[str] = pattern.findall(text)
+        if numbers:
+            return numbers[-1]
+    return None
+
+
+async def _find_by_uuid(session: Session, list_id: str) -> ContactList | None:
+    try:
+        answer = await session.get(f"{_PATH}/{list_id}", {"include_membership_count": "active"})
+    except RequestRefused as error:
+        # Unknown ids are 404 by the contract; an id of the wrong form may be 400.
+        if error.status in {400, 404}:
+            return None
+        raise
+    return ContactList.from_json(answer)
+
+
+async def _find_by_number(session: Session, number: str) -> str | None:
+    """Return the UUID of the list that older versions of the API know by this number."""
+    try:
+        answer = await session.get(f"{_PATH}/list_id_xrefs", {"sequence_ids": number})
+    except RequestRefused as error:
+        if error.status in {400, 404}:
+            return None
+        raise
+    for entry in as_sequence(as_mapping(answer).get("xrefs")):
+        found = as_mapping(entry)
+        sequence_id = str(found.get("sequence_id") or "")
+        # Shown with leading zeros in one place and without in another.
+        if sequence_id.lstrip("0") == number.lstrip("0"):
+            list_id = read_text(found.get("list_id"))
+            return list_id if list_id and _UUID.fullmatch(list_id) else None
+    return None
+
+
+def _not_found(text: str, lists: list[ContactList]) -> ListNotFound:
+    wanted = text.strip().casefold()
+    by_key = {entry.name.casefold(): entry for entry in lists}
+    by_key |= {entry.list_id.casefold(): entry for entry in lists}
+    near = difflib.get_close_matches(wanted, by_key, n=_MOST_SUGGESTIONS, cutoff=0.5)
+    chosen = [by_key[key] for key in near] or sorted(lists, key=lambda entry: entry.name)
+    suggestions = tuple((e.list_id, e.name) for e in chosen[:_MOST_SUGGESTIONS])
+    shown = "; ".join(f"{name} ({list_id})" for list_id, name in suggestions)
+    return ListNotFound(
+        f'The account has no contact list "{text.strip()}"; '
+        + (f"its lists include: {shown}." if shown else "create one in Constant Contact first."),
+        suggestions=suggestions,
+    )

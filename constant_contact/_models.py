@@ -1,0 +1,254 @@
+"""What Constant Contact tells us, read tolerantly: no field is promised by its contract."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+
+class ActivityState(StrEnum):
+    """Where a background job stands; a word that we do not know counts as unfinished."""
+
+    INITIALIZED = "initialized"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the job will not change any more."""
+        return self is ActivityState.COMPLETED or self.is_failed
+
+    @property
+    def is_failed(self) -> bool:
+        """Tell whether the job ended without importing."""
+        return self in {ActivityState.CANCELLED, ActivityState.FAILED, ActivityState.TIMED_OUT}
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        # The contract's prose says `time_out` where its enumeration says `timed_out`.
+        word = str(value).strip().lower()
+        known = {str(state): state for state in cls} | {"time_out": cls("timed_out")}
+        return known.get(word, cls("unknown"))
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCounters:
+    """How an import's rows were counted; None where the service does not say.
+
+    `items_total` counts the header row too. `correctable` are rows with an invalid e-mail, date
+    or no address; `cannot_add_to_list` are people who have unsubscribed.
+    """
+
+    items_total: int | None = None
+    person: int | None = None
+    error: int | None = None
+    correctable: int | None = None
+    cannot_add_to_list: int | None = None
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self:
+        """Read the `status` object of an activity."""
+        found = as_mapping(answer)
+        return cls(
+            items_total=read_count(found.get("items_total_count")),
+            person=read_count(found.get("person_count")),
+            error=read_count(found.get("error_count")),
+            correctable=read_count(found.get("correctable_count")),
+            cannot_add_to_list=read_count(found.get("cannot_add_to_list_count")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One background job of the account; kept by the service for ten days."""
+
+    activity_id: str
+    state: ActivityState = ActivityState.UNKNOWN
+    source_file_name: str | None = None
+    percent_done: int | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    counters: ActivityCounters = ActivityCounters()
+    # The service's own words may quote a contact, so they stay out of logs.
+    activity_errors: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self | None:
+        """Read an activity; None when it has no id, as nothing can be asked about it."""
+        found = as_mapping(answer)
+        activity_id = read_text(found.get("activity_id"))
+        if not activity_id:
+            return None
+        return cls(
+            activity_id=activity_id,
+            state=ActivityState(str(found.get("state"))),
+            source_file_name=read_text(found.get("source_file_name")),
+            percent_done=read_count(found.get("percent_done")),
+            created_at=read_moment(found.get("created_at")),
+            started_at=read_moment(found.get("started_at")),
+            completed_at=read_moment(found.get("completed_at")),
+            counters=ActivityCounters.from_json(found.get("status")),
+            activity_errors=_read_messages(found.get("activity_errors")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReceipt:
+    """The activity that a file became.
+
+    `already_accepted`: found before anything was sent, as an earlier run had sent it.
+    `reconciled`: sent by this run, but its answer was lost and the activity looked up.
+    """
+
+    activity: Activity
+    already_accepted: bool = False
+    reconciled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account that a connection reaches; `encoded_account_id` is its stable identity."""
+
+    encoded_account_id: str | None = None
+    organization_name: str | None = None
+    country_code: str | None = None
+    time_zone_id: str | None = None
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self:
+        """Read GET /account/summary."""
+        found = as_mapping(answer)
+        country = read_text(found.get("country_code"))
+        return cls(
+            encoded_account_id=read_text(found.get("encoded_account_id")),
+            organization_name=read_text(found.get("organization_name")),
+            country_code=country.upper() if country else None,
+            time_zone_id=read_text(found.get("time_zone_id")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContactList:
+    """A contact list of the account."""
+
+    list_id: str
+    name: str = ""
+    membership_count: int | None = None
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self | None:
+        """Read a list; None when it has no id or has been deleted."""
+        found = as_mapping(answer)
+        list_id = read_text(found.get("list_id"))
+        if not list_id or found.get("deleted_at"):
+            return None
+        return cls(
+            list_id=list_id,
+            name=read_text(found.get("name")) or "",
+            membership_count=read_count(found.get("membership_count")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CustomField:
+    """A custom field of the account; `name` is what follows `cf:` in an import's heading."""
+
+    custom_field_id: str
+    name: str
+    label: str = ""
+    type: str = ""
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self | None:
+        """Read a custom field; None when it has no name to import by."""
+        found = as_mapping(answer)
+        name = read_text(found.get("name"))
+        if not name:
+            return None
+        return cls(
+            custom_field_id=read_text(found.get("custom_field_id")) or "",
+            name=name,
+            label=read_text(found.get("label")) or "",
+            type=read_text(found.get("type")) or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact as far as reconciliation needs it; one known by phone only has no address."""
+
+    contact_id: str
+    email_address: str | None = field(default=None, repr=False)
+    permission_to_send: str | None = None
+
+    @classmethod
+    def from_json(cls, answer: object) -> Self | None:
+        """Read a contact; None when it has no id."""
+        found = as_mapping(answer)
+        contact_id = read_text(found.get("contact_id"))
+        if not contact_id:
+            return None
+        email = as_mapping(found.get("email_address"))
+        return cls(
+            contact_id=contact_id,
+            email_address=read_text(email.get("address")),
+            permission_to_send=read_text(email.get("permission_to_send")),
+        )
+
+
+def as_mapping(answer: object) -> Mapping[str, Any]:
+    """Take a JSON object as it is and anything else as an empty one."""
+    return answer if isinstance(answer, Mapping) else {}
+
+
+def as_sequence(answer: object) -> Sequence[Any]:
+    """Take a JSON array as it is and anything else as an empty one."""
+    return answer if isinstance(answer, list) else ()
+
+
+def read_text(value: object) -> str | None:
+    """Read a text that says something; None for anything else."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def read_count(value: object) -> int | None:
+    """Read a count, also one written as text; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value.strip(), re.ASCII):
+        return int(value)
+    return None
+
+
+def read_moment(value: object) -> datetime | None:
+    """Read a time in any form that the service writes: Z, -05:00, +0000, with or without fractions.
+
+    One without a zone is taken as UTC; None for anything else.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _read_messages(value: object) -> tuple[str, ...]:
+    # Strings by the contract; some derived documents and the tag activities show objects.
+    messages = (
+        entry if isinstance(entry, str) else as_mapping(entry).get("message")
+        for entry in as_sequence(value)
+    )
+    return tuple(message for message in messages if isinstance(message, str))

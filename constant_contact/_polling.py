@@ -1,0 +1,172 @@
+"""Watch activities until they are done or the window ends: one request for all of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Protocol
+
+from constant_contact._errors import (
+    ConstantContactError,
+    MalformedAnswer,
+    NotFound,
+    SignInUnavailable,
+    WindowClosed,
+)
+from constant_contact._models import Activity, ActivityState
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+_PAUSE_GROWTH = 1.5
+_NAP_S = 1.0
+
+# Not worth repeating at once, but gone by the next round perhaps.
+_PASSING = (MalformedAnswer, SignInUnavailable)
+
+# After this many rounds without a sight of it, an activity is asked for by its id; after as many
+# again of "not found", it is taken as gone.
+_PATIENCE_ROUNDS = 5
+
+
+class ActivityReader(Protocol):
+    """What watching needs of the client."""
+
+    def iter_activities(self, state: ActivityState | None = None) -> AsyncGenerator[Activity, None]:
+        """Yield the activities of the last ten days."""
+        ...
+
+    async def get_activity(self, activity_id: str) -> Activity:
+        """Return one activity."""
+        ...
+
+
+class ActivityWatch:
+    """Watch activities, also ones that are added while it runs.
+
+    `known` holds what was seen last of each, also after an error. `deadline` is in the seconds
+    of `clock` (epoch seconds unless told otherwise). `on_change` hears of every activity whose
+    state or percentage has changed.
+    """
+
+    def __init__(
+        self,
+        client: ActivityReader,
+        *,
+        deadline: float,
+        on_change: Callable[[Activity], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.known: dict[str, Activity] = {}
+        self._client = client
+        self._deadline = deadline
+        self._clock = clock
+        self._on_change = on_change or (lambda _: None)
+        self._sleep = sleep
+        self._is_closed = False
+        self._is_hurried = False
+        self._rounds_unseen: dict[str, int] = {}
+        self._gone: set[str] = set()
+
+    def add(self, activity: Activity | str) -> None:
+        """Watch one more activity, given as it was seen last or by its id."""
+        if isinstance(activity, str):
+            activity = Activity(activity)
+        self.known.setdefault(activity.activity_id, activity)
+
+    def close(self) -> None:
+        """Say that no more will be added: `run` then returns when all are done."""
+        self._is_closed = True
+        self._is_hurried = True
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """Name the activities that may still change."""
+        return frozenset(
+            activity_id
+            for activity_id, activity in self.known.items()
+            if not activity.state.is_finished and activity_id not in self._gone
+        )
+
+    async def run(self) -> dict[str, Activity]:
+        """Return what is known when all are done and no more will be added, or at the deadline.
+
+        Passing faults do not end it; what stops the run (quota, sign-in) is raised.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while self.unfinished or not self._is_closed:
+            self._is_hurried = False
+            if self.unfinished:
+                before = len(self.unfinished)
+                try:
+                    await self._look()
+                except WindowClosed:
+                    break
+                except ConstantContactError as error:
+                    if not (error.retryable or isinstance(error, _PASSING)):
+                        raise
+                if len(self.unfinished) < before:
+                    pause_s = _FIRST_PAUSE_S
+            remaining_s = self._deadline - self._clock()
+            if remaining_s <= 0 or (self._is_closed and not self.unfinished):
+                break
+            await self._rest(min(pause_s, remaining_s))
+            pause_s = min(pause_s * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+            if self._is_hurried:
+                pause_s = _FIRST_PAUSE_S
+        return dict(self.known)
+
+    async def _look(self) -> None:
+        hidden = {i for i in self.unfinished if self._rounds_unseen.get(i, 0) >= _PATIENCE_ROUNDS}
+        wanted = set(self.unfinished - hidden)
+        if wanted:
+            async with aclosing(self._client.iter_activities()) as activities:
+                async for activity in activities:
+                    if activity.activity_id in wanted:
+                        wanted.discard(activity.activity_id)
+                        self._note(activity)
+                    if not wanted:
+                        break
+        for activity_id in wanted:
+            self._rounds_unseen[activity_id] = self._rounds_unseen.get(activity_id, 0) + 1
+        for activity_id in sorted(hidden):
+            await self._ask_for(activity_id)
+
+    async def _ask_for(self, activity_id: str) -> None:
+        try:
+            self._note(await self._client.get_activity(activity_id))
+        except NotFound:
+            self._rounds_unseen[activity_id] += 1
+            if self._rounds_unseen[activity_id] >= 2 * _PATIENCE_ROUNDS:
+                self._gone.add(activity_id)
+
+    def _note(self, activity: Activity) -> None:
+        before = self.known[activity.activity_id]
+        self.known[activity.activity_id] = activity
+        if (activity.state, activity.percent_done) != (before.state, before.percent_done):
+            self._on_change(activity)
+
+    async def _rest(self, pause_s: float) -> None:
+        """Sleep in naps, so that closing the watch, or its first activity, is noticed soon."""
+        was_idle = not self.unfinished
+        while pause_s > 0 and not self._is_hurried and not (was_idle and self.unfinished):
+            nap_s = min(pause_s, _NAP_S)
+            await self._sleep(nap_s)
+            pause_s -= nap_s
+
+
+async def wait_for_activities(
+    client: ActivityReader,
+    activity_ids: Iterable[str],
+    *,
+    deadline: float,
+    on_change: Callable[[Activity], None] | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> dict[str, Activity]:
+    """Return what became of activities, by id, when all are done or at the deadline."""
+    watch = ActivityWatch(client, deadline=deadline, on_change=on_change, clock=clock, sleep=sleep)
+    for activity_id in activity_ids:
+        watch.add(activity_id)
+    watch.close()
+    return await watch.run()

@@ -1,0 +1,187 @@
+"""The one loop that repeats requests: bounded in attempts and in seconds, never past the window."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    wait_exponential,
+    wait_random,
+)
+
+from constant_contact._errors import ConstantContactError, QueueFull, Throttled, WindowClosed
+from constant_contact._events import ApiEvent, EventKind
+
+_log = logging.getLogger("segment_export.api")
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+Listener = Callable[[ApiEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long the client keeps trying one request.
+
+    Faults count towards `attempts` and `total_s`. Being told to wait (throttled, queue full) is
+    no fault: it is bounded by `waiting_total_s` only.
+    """
+
+    attempts: int = 6
+    total_s: float = 180.0
+    waiting_total_s: float = 3600.0
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 20.0
+
+
+class Retrier:
+    """Repeat what may be repeated, and say so."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        sleep: Sleep,
+        deadline: float | None,
+        on_event: Listener,
+    ) -> None:
+        self.clock = clock
+        self.deadline = deadline
+        self._sleep = sleep
+        self._on_event = on_event
+
+    async def call(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        what: str,
+        policy: RetryPolicy,
+        may_repeat: Callable[[BaseException], bool],
+    ) -> T:
+        """Call `attempt` until it returns, or raises what may not or no longer be repeated.
+
+        Raises:
+            WindowClosed: the next pause would pass the deadline.
+        """
+        stop = _Stop(policy, clock=self.clock, deadline=self.deadline)
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            stop=stop,
+            wait=_Wait(policy),
+            retry=retry_if_exception(may_repeat),
+            before_sleep=lambda state: self._announce(state, what),
+            retry_error_callback=stop.give_up,
+        )
+        return await retrying(attempt)
+
+    async def pause(self, wait_s: float) -> None:
+        """Sleep.
+
+        Raises:
+            WindowClosed: it would pass the deadline.
+        """
+        self.require_open_window(wait_s)
+        await self._sleep(wait_s)
+
+    def require_open_window(self, ahead_s: float = 0.0) -> None:
+        """Raise WindowClosed when the deadline is less than `ahead_s` away."""
+        if self.deadline is not None and self.clock() + ahead_s >= self.deadline:
+            raise WindowClosed
+
+    def announce(self, event: ApiEvent) -> None:
+        """Log an event and hand it to the caller."""
+        _log.info(
+            "%s: %s %s (attempt %d, next in %.1f s)",
+            event.what,
+            event.kind,
+            event.reason,
+            event.attempt,
+            event.wait_s,
+        )
+        self._on_event(event)
+
+    def _announce(self, state: RetryCallState, what: str) -> None:
+        error = _error_of(state)
+        kind = EventKind.RETRY
+        if isinstance(error, Throttled):
+            kind = EventKind.THROTTLED
+        elif isinstance(error, QueueFull):
+            kind = EventKind.QUEUE_FULL
+        self.announce(
+            ApiEvent(
+                kind=kind,
+                what=what,
+                reason=type(error).__name__,
+                attempt=state.attempt_number,
+                wait_s=state.upcoming_sleep,
+            )
+        )
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether a safe request may simply be repeated."""
+    return isinstance(error, ConstantContactError) and error.retryable
+
+
+class _Wait:
+    """Exponential with jitter; at least a second when told to wait."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._after_fault = wait_exponential(
+            multiplier=policy.first_wait_s, max=policy.longest_wait_s
+        ) + wait_random(0, policy.first_wait_s)
+        self._when_told = wait_exponential(multiplier=1, max=8) + wait_random(0, 1)
+
+    def __call__(self, state: RetryCallState) -> float:
+        chosen = self._when_told if _was_told_to_wait(state) else self._after_fault
+        return float(chosen(state))
+
+
+class _Stop:
+    """Attempts, seconds and the window, whichever ends first; time is the caller's clock."""
+
+    def __init__(self, policy: RetryPolicy, *, clock: Clock, deadline: float | None) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._deadline = deadline
+        self._began = clock()
+        self._faults = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        told = _was_told_to_wait(state)
+        self._faults += not told
+        resumes = self._clock() + state.upcoming_sleep
+        limit_s = self._policy.waiting_total_s if told else self._policy.total_s
+        return (
+            self._faults >= self._policy.attempts
+            or resumes - self._began > limit_s
+            or self._passes_window(resumes)
+        )
+
+    def give_up(self, state: RetryCallState) -> object:
+        """Raise what ended the loop."""
+        error = _error_of(state)
+        if self._faults < self._policy.attempts and self._passes_window(
+            self._clock() + state.upcoming_sleep
+        ):
+            raise WindowClosed from error
+        raise error
+
+    def _passes_window(self, resumes: float) -> bool:
+        return self._deadline is not None and resumes >= self._deadline
+
+
+def _error_of(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    if error is None:  # pragma: no cover - tenacity calls these only after a failure
+        raise RuntimeError("asked about a failure that did not happen")
+    return error
+
+
+def _was_told_to_wait(state: RetryCallState) -> bool:
+    return isinstance(_error_of(state), Throttled | QueueFull)

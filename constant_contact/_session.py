@@ -1,0 +1,201 @@
+"""The one path that every API request takes: paced, authorised, sent, counted, understood."""
+
+import asyncio
+import io
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import httpx
+from pydantic import SecretStr
+
+from constant_contact._addresses import resolve_next
+from constant_contact._answers import error_from_response, error_from_transport, read_json
+from constant_contact._auth import TokenKeeper
+from constant_contact._errors import ApiUnreachable, MalformedAnswer, NotAuthorised, Throttled
+from constant_contact._models import as_mapping, as_sequence, read_text
+from constant_contact._pacing import RateLimiter
+from constant_contact._retry import Retrier, RetryPolicy, is_retryable
+from schemas.outcome import RequestCounts
+
+# 10,000 requests a day are the whole quota; no collection of ours comes near this.
+_MOST_PAGES = 1_000
+
+# Enough for 4 MB over a slow line; a request never outlasts the window by more than the least.
+_REQUEST_S = 180.0
+_LEAST_REQUEST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as its caller asks for it; `tally` is the count that it adds to."""
+
+    method: str
+    url: httpx.URL
+    params: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = None
+    file: tuple[str, bytes, str] | None = field(default=None, repr=False)  # holds people
+    tally: str = ""
+
+    @property
+    def what(self) -> str:
+        """Name the request for a person, without its query."""
+        return f"{self.method} {self.url.path}"
+
+
+class _Bearer(httpx.Auth):
+    """Write the token into the request's headers only, which never show it when printed."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        yield request
+
+
+class Session:
+    """Send requests to the API of one connection."""
+
+    def __init__(
+        self,
+        *,
+        http: httpx.AsyncClient,
+        base: httpx.URL,
+        keeper: TokenKeeper,
+        limiter: RateLimiter,
+        retrier: Retrier,
+        policy: RetryPolicy,
+    ) -> None:
+        self.retrier = retrier
+        self.policy = policy
+        self._http = http
+        self._base = base
+        self._keeper = keeper
+        self._limiter = limiter
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def request_counts(self) -> RequestCounts:
+        """Count what was sent to the API so far; the sign-in service is not part of it."""
+        return RequestCounts(**self._counts)
+
+    async def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, tally: str = ""
+    ) -> Any:
+        """GET a resource below the API's address and return its JSON, repeating passing faults."""
+        return await self._get(Call("GET", self._url(path), params, tally=tally))
+
+    async def iter_items(
+        self, path: str, key: str, params: Mapping[str, str], *, tally: str = ""
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the entries under `key` of every page of a collection."""
+        call = Call("GET", self._url(path), params, tally=tally)
+        seen: set[str] = set()
+        while True:
+            page = as_mapping(await self._get(call))
+            if not isinstance(page.get(key), list):
+                raise MalformedAnswer(
+                    f"Constant Contact's answer to {call.what} holds no {key}; check the API "
+                    "address, then run again."
+                )
+            for item in as_sequence(page[key]):
+                yield item
+            links = as_mapping(page.get("_links"))
+            href = read_text(as_mapping(links.get("next")).get("href"))
+            if href is None:
+                return
+            if href in seen or len(seen) >= _MOST_PAGES:
+                raise MalformedAnswer(
+                    f"The pages of {call.what} do not end; run again, and tell Constant Contact "
+                    "if it stays so."
+                )
+            seen.add(href)
+            # As given: it holds the filters already.
+            call = Call("GET", resolve_next(self._base, href), tally=tally)
+
+    async def post_file(
+        self, path: str, *, form: Mapping[str, str], file: tuple[str, bytes, str]
+    ) -> httpx.Response:
+        """POST a file once: whether it may be repeated is for the caller to find out."""
+        call = Call("POST", self._url(path), form=form, file=file, tally="uploads")
+        return await self._send(call)
+
+    def count_repeat(self) -> None:
+        """Count a request that had been sent before."""
+        self._counts["retried"] += 1
+
+    async def _get(self, call: Call) -> Any:
+        attempts = 0
+
+        async def attempt() -> Any:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                self.count_repeat()
+            return read_json(await self._send(call))
+
+        return await self.retrier.call(
+            attempt, what=call.what, policy=self.policy, may_repeat=is_retryable
+        )
+
+    async def _send(self, call: Call) -> httpx.Response:
+        """Send a request, once more with a new token when the first is refused."""
+        token = await self._keeper.access_token()
+        try:
+            return await self._exchange(call, token)
+        except NotAuthorised:
+            # Refused is not accepted: this repeat is safe for every request.
+            token = await self._keeper.renew(refused=token)
+        self.count_repeat()
+        return await self._exchange(call, token)
+
+    async def _exchange(self, call: Call, token: SecretStr) -> httpx.Response:
+        await self._limiter.acquire()
+        self._counts["total"] += 1
+        if call.tally:
+            self._counts[call.tally] += 1
+        try:
+            async with asyncio.timeout(self._request_s()):
+                response = await self._http.request(
+                    call.method,
+                    call.url,
+                    params=call.params,
+                    data=call.form,
+                    files=_open_file(call),
+                    auth=_Bearer(token),
+                    headers={"Accept": "application/json"},
+                )
+        except TimeoutError:
+            raise ApiUnreachable(
+                f"Constant Contact did not finish answering {call.what} in time; run again."
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise error_from_transport(error) from None
+        if response.is_success:
+            return response
+        refusal = error_from_response(response, is_activity_post=call.method == "POST")
+        self._counts["throttled"] += isinstance(refusal, Throttled)
+        raise refusal
+
+    def _request_s(self) -> float:
+        if self.retrier.deadline is None:
+            return _REQUEST_S
+        remaining_s = self.retrier.deadline - self.retrier.clock()
+        return min(_REQUEST_S, max(_LEAST_REQUEST_S, remaining_s))
+
+    def _url(self, path: str) -> httpx.URL:
+        return self._base.copy_with(raw_path=f"{self._base.path.rstrip('/')}{path}".encode("ascii"))
+
+
+def _open_file(call: Call) -> dict[str, tuple[str, BinaryIO, str]] | None:
+    """Open the file anew for each sending.
+
+    As a stream it goes out in pieces that each have the write time-out to themselves: 4 MB at
+    once would need a line of 67 kB/s.
+    """
+    if call.file is None:
+        return None
+    name, body, media_type = call.file
+    return {"file": (name, io.BytesIO(body), media_type)}

@@ -1,0 +1,136 @@
+"""The whole preparation of an export behind one call."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.batches import ContactBatch, iter_batches
+from pipeline.contacts import judge
+from pipeline.delivery import delivery_key, export_slug
+from pipeline.duplicates import check_newest_by
+from pipeline.errors import ContactAllowanceExceeded
+from pipeline.fields import check_columns
+from pipeline.mapping import ContactMapping, Selection
+from pipeline.segments import Membership, find_membership, select_members
+from pipeline.source import Table, open_table
+from pipeline.verdicts import Verdicts
+from schemas.contact import RULES_VERSION
+from schemas.export import ExportRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An export whose every profile has its verdict, ready to be handed out in batches.
+
+    Attributes:
+        members_without_profile: customers in the segments whom the profiles do not hold.
+        export_name: the first part of the batches' file names.
+    """
+
+    selection: Selection
+    mapping: ContactMapping
+    verdicts: Verdicts
+    members_without_profile: int
+    export_name: str
+    profiles: Table
+    membership: Membership
+
+    @property
+    def custom_fields(self) -> tuple[str, ...]:
+        """Name the custom fields that the account must have, without their `cf:`."""
+        return self.mapping.custom_fields
+
+    def delivery(self, list_id: str) -> str:
+        """Give the 12-digit key of delivering exactly this to the given list.
+
+        It is the same on every machine, and another one as soon as list, mapping, segments or a
+        file of the source is another.
+        """
+        return delivery_key(
+            {
+                "rules": RULES_VERSION,
+                "list_id": list_id,
+                "email": self.mapping.email,
+                "fields": [[field.column, field.heading] for field in self.mapping.fields],
+                "newest_by": self.mapping.newest_by,
+                "customer_id": self.selection.customer_id,
+                "segments": list(self.selection.segments),
+                "segments_column": self.membership.column,
+                "as_of": self.selection.as_of,
+                "profiles": self.profiles.snapshot(),
+                "memberships": [table.snapshot() for table in self.membership.tables()],
+            }
+        )
+
+    def require_allowance(self, contact_allowance: int | None) -> None:
+        """Raise ContactAllowanceExceeded where the customer's contract allows fewer contacts."""
+        if contact_allowance is not None and self.verdicts.sent > contact_allowance:
+            raise ContactAllowanceExceeded(
+                f"The delivery holds {self.verdicts.sent:,} contacts and the connection's contract "
+                f"allows {contact_allowance:,}: export smaller segments or raise the connection's "
+                "allowance."
+            )
+
+    def iter_batches(self, max_body_bytes: int) -> Iterator[ContactBatch]:
+        """Yield the contact batches, the first long before the last is made.
+
+        The same input gives the same batches, byte for byte. Raises SourceChanged.
+        """
+        return iter_batches(
+            self.profiles,
+            self.verdicts.sent_rows,
+            self.selection,
+            self.mapping,
+            max_body_bytes=max_body_bytes,
+        )
+
+
+def prepare(
+    request: ExportRequest,
+    *,
+    report_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    contact_allowance: int | None = None,
+) -> Prepared:
+    """Decide what becomes of every profile in the segments; nothing is sent.
+
+    What settings, columns and files can show to be wrong is refused before any row is read.
+
+    Args:
+        request: the export as asked for.
+        report_dir: folder for `rejects.parquet` and `amended.parquet`; None writes nothing.
+        on_progress: told rows done and rows in all, a few times a second at most.
+        contact_allowance: the most contacts that the customer's contract allows.
+
+    Raises PipelineError.
+    """
+    selection = Selection.from_request(request)
+    mapping = ContactMapping.from_request(request)
+    profiles = open_table(selection.profiles)
+    check_columns(profiles, selection, mapping)
+    if mapping.newest_by:
+        check_newest_by(profiles, mapping.newest_by)
+    membership = find_membership(profiles, selection)
+    members = select_members(profiles, membership, selection)
+    verdicts = judge(
+        profiles,
+        members.rows,
+        selection,
+        mapping,
+        report_dir=report_dir,
+        on_progress=on_progress,
+    )
+    if contact_allowance is not None and verdicts.sent > contact_allowance:
+        raise ContactAllowanceExceeded(
+            f"The delivery holds {verdicts.sent:,} contacts and the connection's contract allows "
+            f"{contact_allowance:,}: export smaller segments or raise the connection's allowance."
+        )
+    return Prepared(
+        selection=selection,
+        mapping=mapping,
+        verdicts=verdicts,
+        members_without_profile=members.without_profile,
+        export_name=export_slug(request.name or "-".join(selection.segments)),
+        profiles=profiles,
+        membership=membership,
+    )

@@ -1,0 +1,172 @@
+"""The two files that say who did not go and what was left out, private to their owner."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from pipeline.errors import ReportUnwritable, one_line
+
+REJECTS = "rejects.parquet"
+AMENDED = "amended.parquet"
+_Columns = Mapping[str, pl.DataType]
+
+REJECT_COLUMNS: _Columns = {
+    "customer_id": pl.String(),
+    "verdict": pl.String(),
+    "reason": pl.String(),
+    "reasons": pl.List(pl.String),
+    "field": pl.String(),
+    "value": pl.String(),
+}
+AMEND_COLUMNS: _Columns = {
+    "customer_id": pl.String(),
+    "field": pl.String(),
+    "reason": pl.String(),
+    "value": pl.String(),
+}
+# Whether an amended contact goes is known only when all duplicates are.
+_AMEND_CANDIDATES: _Columns = {**AMEND_COLUMNS, "row": pl.UInt32()}
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+
+
+class VerdictReport:
+    """Write rejects and amendments as they are found; a context manager.
+
+    Both are written under temporary names and appear together, complete, with `finish`; left
+    without it, nothing remains.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.rejects_path = folder / REJECTS
+        self.amended_path = folder / AMENDED
+        self.reject_rows = 0
+        with _explaining(folder):
+            make_private(folder)
+            self._rejects = _PrivateParquet(folder, REJECTS, REJECT_COLUMNS)
+            self._amend_candidates = _PrivateParquet(folder, "candidates", _AMEND_CANDIDATES)
+
+    def add_rejects(self, rejects: pl.DataFrame) -> None:
+        """Append profiles that do not go, with the columns of REJECT_COLUMNS."""
+        self.reject_rows += rejects.height
+        with _explaining(self._folder):
+            self._rejects.write(rejects)
+
+    def add_amended(self, amended: pl.DataFrame) -> None:
+        """Append values left out, with the columns of AMEND_COLUMNS and the profile's `row`."""
+        with _explaining(self._folder):
+            self._amend_candidates.write(amended)
+
+    def finish(self, lost_rows: pl.Series) -> None:
+        """Drop the amendments of rows that turned out as duplicates, and publish both files."""
+        with _explaining(self._folder):
+            self._amend_candidates.close()
+            amended = _PrivateParquet(self._folder, AMENDED, AMEND_COLUMNS)
+            try:
+                for candidates in self._amend_candidates.read():
+                    of_sent = candidates.filter(~candidates["row"].is_in(lost_rows.implode()))
+                    amended.write(of_sent)
+                self._rejects.publish(self.rejects_path)
+                amended.publish(self.amended_path)
+            finally:
+                amended.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._rejects.discard()
+        self._amend_candidates.discard()
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one in use already keeps its permissions."""
+    folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        folder.chmod(_PRIVATE_FOLDER)
+
+
+class _PrivateParquet:
+    """A Parquet file under a temporary name, readable by its owner alone from its first byte."""
+
+    def __init__(self, folder: Path, name: str, columns: _Columns) -> None:
+        self._path = folder / f".{name}.{os.getpid()}.part"
+        self._columns = columns
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _PRIVATE_FILE)
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
+        schema = pl.DataFrame(schema=columns).to_arrow().schema
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+
+    def write(self, rows: pl.DataFrame) -> None:
+        if not rows.is_empty():
+            self._writer.write_table(rows.select(self._columns.keys()).to_arrow())
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.close()
+
+    def read(self) -> Iterator[pl.DataFrame]:
+        with pq.ParquetFile(self._path) as parquet:
+            for batch in parquet.iter_batches():
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
+
+    def publish(self, path: Path) -> None:
+        self.close()
+        self._path.replace(path)
+
+    def discard(self) -> None:
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failed:
+        reason = failed.strerror or type(failed).__name__
+        raise ReportUnwritable(
+            f"The report folder {one_line(folder)} cannot be written ({one_line(reason)}): choose "
+            "another (--report-dir)."
+        ) from None
+
+
+def reject_lines(
+    rejected: pl.DataFrame, breaches: pl.DataFrame, columns: dict[str, str]
+) -> pl.DataFrame:
+    """Put the breaches of each rejected profile into one line of the reject report.
+
+    Args:
+        rejected: `index`, `customer_id` and the original text of each field under its name.
+        breaches: as `schemas.contact.find_breaches` gives them.
+        columns: the profiles' column of each field.
+    """
+    by_profile = breaches.group_by("index", maintain_order=True).agg(
+        pl.col("field").first(),
+        pl.col("reason").first(),
+        pl.col("reason").alias("reasons"),
+    )
+    value = pl.coalesce(
+        [pl.when(pl.col("field") == field).then(pl.col(f"raw {field}")) for field in columns]
+    )
+    return by_profile.join(rejected, on="index").select(
+        "customer_id",
+        pl.lit("rejected").alias("verdict"),
+        "reason",
+        "reasons",
+        pl.col("field").replace_strict(columns, return_dtype=pl.String),
+        value.alias("value"),
+    )

@@ -1,0 +1,123 @@
+"""Reading segment names: a list, a JSON list in a string, or one name a row."""
+
+import json
+from collections.abc import Iterable
+
+import polars as pl
+
+from pipeline.errors import ColumnTypeWrong, UnknownSegment, list_names, one_line
+from pipeline.source import Table
+
+SEGMENTS = "Segments"
+SEGMENT_NAME = "SegmentName"
+
+# Customers share few combinations of segments, but nothing promises it.
+_COMBINATIONS_KEPT = 100_000
+
+
+class NamesJudge:
+    """Tell, slice by slice, whose segments include a wanted one; notice what is wrong on the way.
+
+    A column `SegmentName` holds one name a row; any other text a JSON list of names.
+    """
+
+    def __init__(self, table: Table, column: str, wanted: Iterable[str]) -> None:
+        self._table = table
+        self._column = column
+        self._wanted = frozenset(wanted)
+        self._seen: set[str] = set()
+        self._combinations: dict[str, frozenset[str] | None] = {}
+        self._broken_rows = 0
+
+    def is_member(self, names: pl.Series) -> pl.Series:
+        """Give a mask (bool, no nulls) of the rows that name a wanted segment."""
+        if isinstance(names.dtype, pl.List | pl.Array):
+            return self._is_member_by_list(names)
+        text = names.cast(pl.String)
+        if self._column == SEGMENT_NAME:
+            self._seen.update(name for name in self._wanted if (text == name).any())
+            return text.is_in(list(self._wanted)).fill_null(value=False)
+        return self._is_member_by_json(text)
+
+    def finish(self) -> None:
+        """Raise ColumnTypeWrong or UnknownSegment for what was noticed on the way."""
+        if self._broken_rows:
+            raise ColumnTypeWrong(
+                f"The column {one_line(self._column)} of the {self._table.what} holds no JSON list "
+                f"of segment names in {self._broken_rows:,} rows: each is to look like "
+                '["High", "Newsletter"] or be empty.'
+            )
+        if self._wanted - self._seen:
+            check_known(self._wanted, self._all_names(), self._table.what)
+
+    def _is_member_by_list(self, names: pl.Series) -> pl.Series:
+        lists = names.cast(pl.List(pl.String))
+        is_member = pl.repeat(value=False, n=lists.len(), dtype=pl.Boolean, eager=True)
+        for name in self._wanted:
+            is_in_this = lists.list.contains(name).fill_null(value=False)
+            if is_in_this.any():
+                self._seen.add(name)
+                is_member |= is_in_this
+        return is_member
+
+    def _is_member_by_json(self, text: pl.Series) -> pl.Series:
+        """Parse each different string once: with a million customers they are still few."""
+        wanted_strings: list[str] = []
+        broken_strings: list[str] = []
+        for string in text.drop_nulls().unique():
+            found = self._parse(string)
+            if found is None:
+                broken_strings.append(string)
+            elif found & self._wanted:
+                self._seen |= found
+                wanted_strings.append(string)
+        if broken_strings:
+            self._broken_rows += int(text.is_in(broken_strings).sum())
+        return text.is_in(wanted_strings).fill_null(value=False)
+
+    def _parse(self, string: str) -> frozenset[str] | None:
+        if string not in self._combinations:
+            if len(self._combinations) >= _COMBINATIONS_KEPT:
+                self._combinations.clear()
+            self._combinations[string] = parse_names(string)
+        return self._combinations[string]
+
+    def _all_names(self) -> set[str]:
+        """Read the column once more for the names there are: only on the way to a refusal."""
+        names: set[str] = set()
+        for _, frame in self._table.iter_slices([self._column]):
+            column = frame[self._column]
+            if isinstance(column.dtype, pl.List | pl.Array):
+                names.update(column.cast(pl.List(pl.String)).explode().drop_nulls().unique())
+            elif self._column == SEGMENT_NAME:
+                names.update(column.cast(pl.String).drop_nulls().unique())
+            else:
+                for string in column.cast(pl.String).drop_nulls().unique():
+                    names |= self._parse(string) or frozenset()
+        return names
+
+
+def check_known(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise UnknownSegment, listing the segments there are, unless all the wanted are known."""
+    known = set(known)
+    unknown = set(wanted) - known
+    if not unknown:
+        return
+    there_are = f"there are: {list_names(known)}" if known else "there is none at all"
+    plural = "s" if len(unknown) > 1 else ""
+    raise UnknownSegment(f"The {what} know no segment{plural} {list_names(unknown)}; {there_are}.")
+
+
+def parse_names(string: str) -> frozenset[str] | None:
+    """Read a JSON list of segment names; nothing at all is an empty list, anything else None."""
+    if not string.strip():
+        return frozenset()
+    try:
+        names = json.loads(string)
+    except (ValueError, RecursionError):
+        return None
+    if names is None:
+        return frozenset()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return frozenset(names)

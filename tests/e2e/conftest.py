@@ -1,0 +1,200 @@
+"""Real parts: a Prefect server, the command in a process of its own, the sandbox on a socket."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sandbox
+from sandbox import SandboxSettings
+
+ROOT = Path(__file__).parents[2]
+SERVER_START_S = 120.0
+COMMAND_TIMEOUT_S = 180.0
+FLAGGED = "flagged@example.com"  # an address that the service takes for invalid
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The `segment-export` command in an environment of its own."""
+
+    env: dict[str, str]
+    folder: Path
+
+    def run(self, *arguments: str | Path, **more_env: str) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            env={**self.env, **more_env},
+            cwd=self.folder,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def clean_env(home: Path, **more: str) -> dict[str, str]:
+    """An environment without any Prefect setting but those given."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "SEGMENT_"))}
+    return {
+        **kept,
+        "HOME": str(home),
+        "PREFECT_HOME": str(home / ".prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        **more,
+    }
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A Prefect server with its scheduler, as `prefect server start` runs it."""
+
+    api_url: str
+    home: Path
+    log: Path
+
+    def env(self) -> dict[str, str]:
+        return clean_env(self.home, PREFECT_API_URL=self.api_url)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    home = tmp_path_factory.mktemp("prefect-server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = home / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
+             "--port", str(port)],
+            stdout=output,
+            stderr=output,
+            env=clean_env(home),
+        )  # fmt: skip
+        server = PrefectServer(f"http://127.0.0.1:{port}/api", home, log)
+        try:
+            wait_until_healthy(server)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def wait_until_healthy(server: PrefectServer) -> None:
+    give_up_at = time.monotonic() + SERVER_START_S
+    while time.monotonic() < give_up_at:
+        try:
+            if httpx.get(f"{server.api_url}/health", timeout=5).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise AssertionError(f"Prefect's server did not start: {server.log.read_text()[-2000:]}")
+
+
+@dataclass
+class World:
+    """A sandbox with one list, a connection to it, and the command."""
+
+    box: sandbox.Box
+    commands: Commands
+    connection: str
+    list_id: str
+    seen: list[Finished] = field(default_factory=list)
+
+    def export(self, *arguments: str | Path, list_id: str = "", connection: str = "") -> Finished:
+        done = self.commands.run(
+            "run",
+            "--connection", connection or self.connection,
+            "--list-id", list_id or self.list_id,
+            "--json",
+            *arguments,
+        )  # fmt: skip
+        self.seen.append(done)
+        return done
+
+    def members(self) -> dict[str, dict[str, str]]:
+        return self.box.state.members(self.list_id)
+
+
+def connect(
+    commands: Commands, box: sandbox.Box, name: str, folder: Path, *more: str
+) -> Finished:
+    secret, token = folder / "client-secret", folder / "refresh-token"
+    secret.write_text(box.client_secret)
+    token.write_text(box.refresh_token + "\n")
+    return commands.run(
+        "connect", name,
+        "--client-id", box.client_id,
+        "--client-secret-file", secret,
+        "--refresh-token-file", token,
+        "--api-url", box.api_url,
+        "--auth-url", box.auth_url,
+        "--accept-data-privacy",
+        *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def connected(
+    prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A sandbox and a connection that the tests of one file share; each makes its own list."""
+    folder = tmp_path_factory.mktemp("connected")
+    commands = Commands(prefect_server.env(), folder)
+    name = f"box-{folder.name}"
+    with sandbox.running(SandboxSettings(abused_addresses=frozenset({FLAGGED}))) as box:
+        done = connect(commands, box, name, folder)
+        assert done.code == 0, done.err
+        yield World(box, commands, name, "")
+
+
+@pytest.fixture
+def world(connected: World, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """The shared sandbox with a list of the test's own and no faults."""
+    connected.box.clear_script()
+    return World(
+        connected.box,
+        Commands(connected.commands.env, tmp_path),
+        connected.connection,
+        connected.box.add_list(f"List of {request.node.name}"),
+    )
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """Microsoft's published sample, beside the project."""
+    folder = ROOT.parent / "shared" / "data"
+    assert folder.is_dir(), "the sample data is expected in ../shared/data"
+    return folder
+

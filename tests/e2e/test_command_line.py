@@ -1,0 +1,123 @@
+"""The command line as a person meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import sandbox
+
+from tests.e2e.conftest import Commands, World, clean_env, connect
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Commands:
+    """The command where no Prefect API is configured."""
+    (tmp_path / "home").mkdir()
+    return Commands(clean_env(tmp_path / "home"), tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["alone", "--help"])
+def test_command_teaches(alone: Commands, arguments: list[str]) -> None:
+    done = alone.run(*arguments)
+    assert done.code == 0
+    for word in ("run", "connect", "demo", "sandbox", "Exit codes"):
+        assert word in done.out
+
+
+@pytest.mark.parametrize("command", ["run", "connect", "demo", "sandbox"])
+def test_every_command_explains_itself(alone: Commands, command: str) -> None:
+    done = alone.run(command, "--help")
+    assert done.code == 0
+    assert "Usage" in done.out
+
+
+def test_missing_options_are_refused_with_exit_code_2(alone: Commands) -> None:
+    done = alone.run("run", "--connection", "x")
+    assert done.code == 2
+    assert "--list-id" in done.err
+    assert done.out == ""
+
+
+def test_demo_delivers_into_the_sandbox_with_an_embedded_prefect(alone: Commands) -> None:
+    done = alone.run("demo", "--profiles", "3000")
+    assert done.code == 0, done.err
+    assert done.err.count("starting an embedded one") == 1
+    assert "exactly those sent" in done.out
+    assert "Where to look next" in done.out
+    folder = alone.folder / "segment-export-demo"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "report" / "report.md").read_text().startswith("# Delivered")
+
+
+def test_bad_input_does_not_wait_for_an_embedded_prefect(alone: Commands) -> None:
+    done = alone.run(
+        "run", "--connection", "x", "--list-id", "x", "--profiles", "nowhere.parquet",
+        "--segment", "Gold", "--email", "EMail", "--json",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "nowhere.parquet" in done.document["message"]
+    assert not (alone.folder / "home" / ".segment-export" / "reports").exists() or not list(
+        (alone.folder / "home" / ".segment-export" / "reports").iterdir()
+    )
+
+
+def test_connect_refuses_without_consent_and_says_what_is_agreed_to(
+    alone: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("r")
+    done = alone.run("connect", "x", "--client-id", "id", "--refresh-token-file", tmp_path / "token")
+    assert done.code == 2
+    assert "personal data" in done.err
+    assert "--accept-data-privacy" in done.err
+
+
+def test_connect_tells_the_account_and_refuses_a_spent_token(world: World, tmp_path: Path) -> None:
+    with sandbox.running() as box:
+        first = connect(world.commands, box, f"{tmp_path.name} One", tmp_path, "--json")
+        assert first.code == 0, first.err
+        assert json.loads(first.out)["account_name"] == "Sandbox Outfitters"
+        second = connect(world.commands, box, f"{tmp_path.name} Two", tmp_path)
+        assert second.code == 2
+        assert "Nothing was saved" in second.err
+        assert box.refresh_token not in first.out + first.err + second.out + second.err
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("missing", None), ("empty", "")], ids=["missing", "empty"]
+)
+def test_connect_refuses_a_secret_file_that_holds_none(
+    alone: Commands, tmp_path: Path, file: str, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    done = alone.run(
+        "connect", "x", "--client-id", "id", "--refresh-token-file", tmp_path / file,
+        "--accept-data-privacy",
+    )  # fmt: skip
+    assert done.code == 2
+    assert file in done.err
+
+
+def test_more_contacts_than_the_contract_allows_are_refused(world: World, tmp_path: Path) -> None:
+    import polars as pl
+
+    profiles = tmp_path / "profiles.parquet"
+    pl.DataFrame(
+        {
+            "CustomerId": ["a", "b"],
+            "EMail": ["a@example.com", "b@example.com"],
+            "Segments": [["Gold"]] * 2,
+        }
+    ).write_parquet(profiles)
+    with sandbox.running() as box:
+        list_id = box.add_list("Gold")
+        name = f"{tmp_path.name}-small"
+        done = connect(world.commands, box, name, tmp_path, "--contact-allowance", "1")
+        assert done.code == 0, done.err
+        done = world.export(
+            "--profiles", profiles, "--segments-column", "Segments", "--segment", "Gold",
+            "--email", "EMail", list_id=list_id, connection=name,
+        )  # fmt: skip
+        assert done.code == 2
+        assert "allows 1" in done.document["message"]
+        assert box.state.requests("file_import") == []

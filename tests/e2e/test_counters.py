@@ -1,0 +1,130 @@
+"""What Constant Contact counts is visible in the JSON document, the report and the exit code."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sandbox import Fault
+
+from tests.e2e.conftest import FLAGGED, Finished, World
+
+
+@pytest.fixture
+def profiles(world: World, tmp_path: Path) -> Path:
+    return write_profiles(tmp_path, [person(world, number) for number in range(10)])
+
+
+def person(world: World, number: int) -> str:
+    """An address that no other test of this sandbox knows."""
+    return f"person{number}.{world.list_id[:8]}@example.com"
+
+
+def write_profiles(folder: Path, addresses: list[str]) -> Path:
+    path = folder / "profiles.parquet"
+    pl.DataFrame(
+        {
+            "CustomerId": [f"c{n}" for n in range(len(addresses))],
+            "EMail": addresses,
+            "Segments": [["Gold"]] * len(addresses),
+        }
+    ).write_parquet(path)
+    return path
+
+
+def export(world: World, profiles: Path, *more: str) -> Finished:
+    return world.export(
+        "--profiles", profiles, "--segments-column", "Segments", "--segment", "Gold",
+        "--email", "EMail", "--report-dir", profiles.parent / "report", *more,
+    )  # fmt: skip
+
+
+def report_of(done: Finished) -> str:
+    return Path(done.document["report_path"]).read_text()
+
+
+def test_unsubscribed_contacts_are_counted_and_reported(world: World, profiles: Path) -> None:
+    world.box.add_contact(person(world, 3))
+    world.box.unsubscribe(person(world, 3))
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    outcome = done.document
+    assert outcome["status"] == "completed_with_rejects"
+    assert outcome["counts"]["cannot_add_to_list"] == 1
+    assert outcome["counts"]["imported"] == 9
+    assert "1 unsubscribed contact not added to the list" in outcome["message"]
+    assert "not added to the list (unsubscribed) | 1" in report_of(done)
+    assert len(world.members()) == 9
+
+
+def test_correctable_and_other_errors_are_counted_and_reported(
+    world: World, tmp_path: Path
+) -> None:
+    everybody = [person(world, number) for number in range(9)]
+    profiles = write_profiles(tmp_path, [*everybody, FLAGGED])
+    lists = [world.box.add_list(f"Full {n} {world.list_id}") for n in range(50)]
+    world.box.add_contact(everybody[5], list_ids=lists)  # as many as a contact may be in
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    outcome = done.document
+    assert outcome["status"] == "completed_with_rejects"
+    assert outcome["counts"]["api_errors"] == 1
+    assert outcome["counts"]["api_correctable"] == 1
+    assert outcome["counts"]["imported"] == 8
+    assert "2 contacts refused by Constant Contact" in outcome["message"]
+    assert "| errors | 1 |" in report_of(done)
+    assert "| correctable errors | 1 |" in report_of(done)
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled", "timed_out"])
+def test_lost_activity_fails_the_run_and_running_again_sends_it_once_more(
+    world: World, profiles: Path, state: str
+) -> None:
+    world.box.script(Fault(operation="file_import", kind="outcome", state=state))
+    done = export(world, profiles)
+    assert done.code == 1
+    outcome = done.document
+    assert outcome["status"] == "failed"
+    assert [batch["state"] for batch in outcome["batches"]] == [state]
+    assert outcome["counts"]["imported"] == 0
+    assert f"1 batch of 1 did not arrive ({state}; 10 contacts)" in outcome["message"]
+    assert state in report_of(done)
+    assert not world.members()
+
+    again = export(world, profiles)
+    assert again.code == 0, again.err
+    assert again.document["status"] == "completed"
+    assert len(world.members()) == 10
+
+
+def test_batch_whose_answer_was_lost_is_found_again_and_not_sent_twice(
+    world: World, profiles: Path
+) -> None:
+    world.box.script(Fault(operation="file_import", kind="drop", when="after"))
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    assert done.document["status"] == "completed"
+    named = [
+        activity["source_file_name"]
+        for activity in world.box.state.activities()
+        if activity["source_file_name"] == done.document["batches"][0]["file_name"]
+    ]
+    assert len(named) == 1
+
+
+def test_end_of_the_window_is_orderly_and_running_again_continues(
+    world: World, profiles: Path
+) -> None:
+    world.box.script(Fault(operation="file_import", kind="duration", seconds=12))
+    done = export(world, profiles, "--window-minutes", "0.1")
+    assert done.code == 1
+    outcome = done.document
+    assert outcome["status"] == "incomplete"
+    assert outcome["batches"][0]["activity_id"]
+    assert "window" in outcome["message"]
+    assert "Run the same export again to continue" in outcome["message"]
+
+    again = export(world, profiles)
+    assert again.code == 0, again.err
+    assert again.document["batches"][0]["already_accepted"] is True
+    assert again.document["batches"][0]["activity_id"] == outcome["batches"][0]["activity_id"]
+    assert len(world.members()) == 10

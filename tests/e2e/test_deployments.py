@@ -1,0 +1,155 @@
+"""prefect.yaml deploys as it is, its schedule yields runs, and a worker carries one out."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from tests.e2e.conftest import ROOT, PrefectServer, World
+
+PATIENCE_S = 90.0
+
+
+def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        capture_output=True, text=True, env=server.env(), cwd=folder, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ask(server: PrefectServer, path: str, **body: Any) -> Any:
+    answer = httpx.post(f"{server.api_url}/{path}", json=body, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: PrefectServer) -> dict[str, Any]:
+    prefect(prefect_server, "work-pool", "create", "exports", "--type", "process")
+    prefect(prefect_server, "deploy", "--all")
+    found = ask(prefect_server, "deployments/filter")
+    return {deployment["name"]: deployment for deployment in found}
+
+
+def test_cron_deployment_yields_scheduled_runs(
+    prefect_server: PrefectServer, deployed: dict[str, Any]
+) -> None:
+    """Guard the pins of FastAPI and SQLAlchemy: without them no server, or no scheduled runs."""
+    nightly = deployed["nightly-loyalty"]["id"]
+    runs = wait_for(
+        lambda: ask(
+            prefect_server,
+            "flow_runs/filter",
+            flow_runs={
+                "deployment_id": {"any_": [nightly]},
+                "state": {"type": {"any_": ["SCHEDULED"]}},
+            },
+        ),
+        "scheduled run",
+    )
+    assert all("T02:00:00" in run["expected_start_time"] for run in runs)
+
+
+def test_saving_an_export_runs_nothing(
+    prefect_server: PrefectServer, deployed: dict[str, Any]
+) -> None:
+    runs = ask(
+        prefect_server,
+        "flow_runs/filter",
+        flow_runs={
+            "deployment_id": {"any_": [deployed["ad-hoc"]["id"]]},
+        },
+    )
+    assert runs == []
+
+
+def test_worker_carries_out_an_ad_hoc_run_and_shows_it_well(
+    prefect_server: PrefectServer, deployed: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    profiles = tmp_path / "profiles.parquet"
+    pl.DataFrame(
+        {
+            "CustomerId": ["a", "b", "c"],
+            "EMail": ["a@example.com", "b@example.com", "nothing"],
+            "Segments": [["Gold"]] * 3,
+        }
+    ).write_parquet(profiles)
+    run = ask(
+        prefect_server,
+        f"deployments/{deployed['ad-hoc']['id']}/create_flow_run",
+        state={"type": "SCHEDULED"},
+        parameters={
+            "request": {
+                "connection": world.connection,
+                "list_id": world.list_id,
+                "profiles": str(profiles),
+                "segments": ["Gold"],
+                "segments_column": "Segments",
+                "email": "EMail",
+                "report_dir": str(tmp_path / "report"),
+            }
+        },
+    )
+    prefect(prefect_server, "worker", "start", "--pool", "exports", "--run-once")
+
+    def finished() -> Any:
+        found = httpx.get(f"{prefect_server.api_url}/flow_runs/{run['id']}", timeout=30).json()
+        return found if found["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"} else None
+
+    found = wait_for(finished, "finished run")
+    assert found["state"]["type"] == "COMPLETED", found["state"]
+    assert found["state"]["message"].startswith("Delivered 2 contacts to list")
+    assert found["name"] == f"Gold → {world.connection}"
+    assert set(world.members()) == {"a@example.com", "b@example.com"}
+
+    of_this_run = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    names = {one["name"] for one in ask(prefect_server, "task_runs/filter", **of_this_run)}
+    assert {
+        "Check list and custom fields",
+        "Select, validate and de-duplicate contacts",
+        "Look for batches accepted earlier",
+        "Upload batch 1 · 2 contacts",
+        "Wait for the imports to finish",
+        "Reconcile and report",
+    } <= names
+    artifacts = {
+        one["key"]: one["data"] for one in ask(prefect_server, "artifacts/filter", **of_this_run)
+    }
+    assert artifacts["export-progress"] == 100.0
+    assert "| sent | 2 |" in artifacts["export-report"]
+    assert "example.com" not in json.dumps(artifacts)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [{"window_minutes": -1}, {"segments": []}, {"windowminutes": 5}],
+    ids=["out of range", "no segment", "misspelt"],
+)
+def test_run_form_refuses_mistakes_before_a_run_is_created(
+    prefect_server: PrefectServer, deployed: dict[str, Any], mistake: dict[str, Any]
+) -> None:
+    good = deployed["ad-hoc"]["parameters"]["request"]
+    answer = httpx.post(
+        f"{prefect_server.api_url}/deployments/{deployed['ad-hoc']['id']}/create_flow_run",
+        json={"parameters": {"request": {**good, **mistake}}},
+        timeout=30,
+    )
+    assert answer.status_code == 409, answer.text

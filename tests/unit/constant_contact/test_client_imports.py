@@ -1,0 +1,394 @@
+"""A batch is imported once, whatever becomes of the answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constant_contact import (
+    REQUEST_LIMIT_BYTES,
+    ApiUnreachable,
+    BodyTooLarge,
+    EventKind,
+    NotAuthorised,
+    OutcomeUnknown,
+    Patience,
+    QuotaExceeded,
+    RequestRefused,
+    ServerFault,
+    WindowClosed,
+    framing_bytes,
+)
+
+pytestmark = pytest.mark.anyio
+
+IMPORT = "POST /v3/activities/contacts_file_import"
+ACTIVITIES = "GET /v3/activities"
+NAME = "spring.d1.1.abcd.csv"
+LIST = "71600990-908b-11e6-907f-1200166bff25"
+CSV = b"email,first_name\r\nann@example.com,Ann\r\n"
+LOOKS = len(Patience().looks_after_s)
+
+
+def job(activity_id: str = "a1", name: str | None = NAME, state: str = "initialized") -> Any:
+    return {"activity_id": activity_id, "source_file_name": name, "state": state}
+
+
+def jobs(*entries: Any) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: httpx.Response(200, json={"activities": list(entries)})
+
+
+def send(client: Any, **given: Any) -> Any:
+    return client.import_file(
+        **{"file_name": NAME, "body": CSV, "list_ids": [LIST], "known_ids": ()} | given
+    )
+
+
+async def test_an_import_is_multipart_with_one_part_of_list_ids(stage: Any, answer: Any) -> None:
+    stage.script.on(IMPORT, answer(201, job()))
+    async with stage.client() as client:
+        receipt = await send(client, list_ids=["L1", "L2"])
+    assert (receipt.activity.activity_id, receipt.already_accepted) == ("a1", False)
+    (request,) = stage.script.requests
+    boundary = request.headers["Content-Type"].removeprefix("multipart/form-data; boundary=")
+    assert "Content-Encoding" not in request.headers
+    assert (
+        request.content
+        == (
+            f"--{boundary}\r\n"
+            'Content-Disposition: form-data; name="list_ids"\r\n\r\n'
+            "L1,L2\r\n"
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
+            "Content-Type: text/csv\r\n\r\n"
+            f"{CSV.decode()}\r\n"
+            f"--{boundary}--\r\n"
+        ).encode()
+    )
+    counts = client.request_counts
+    assert (counts.total, counts.uploads, counts.polls, counts.retried) == (1, 1, 0, 0)
+
+
+@given(
+    name=st.from_regex(r"[a-z0-9][A-Za-z0-9 ._-]{0,80}\.csv", fullmatch=True),
+    list_ids=st.lists(st.uuids().map(str), min_size=1, max_size=50),
+    size_bytes=st.integers(0, 5000),
+)
+def test_framing_and_file_make_the_content_length(
+    name: str, list_ids: list[str], size_bytes: int
+) -> None:
+    request = httpx.Request(
+        "POST",
+        "https://api.cc.email/v3",
+        data={"list_ids": ",".join(list_ids)},
+        files={"file": (name, b"x" * size_bytes, "text/csv")},
+    )
+    length = int(request.headers["Content-Length"])
+    assert framing_bytes(name, list_ids) + size_bytes == length == len(request.read())
+
+
+async def test_framing_and_file_make_the_content_length_on_the_wire(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(IMPORT, answer(201, job()))
+    async with stage.client() as client:
+        await send(client)
+    (request,) = stage.script.requests
+    assert int(request.headers["Content-Length"]) == framing_bytes(NAME, [LIST]) + len(CSV)
+
+
+async def test_a_body_is_under_four_million_bytes_framing_included(stage: Any, answer: Any) -> None:
+    stage.script.on(IMPORT, answer(201, job()))
+    room_bytes = REQUEST_LIMIT_BYTES - framing_bytes(NAME, [LIST])
+    async with stage.client() as client:
+        await send(client, body=b"x" * (room_bytes - 1))
+        with pytest.raises(BodyTooLarge) as caught:
+            await send(client, body=b"x" * room_bytes)
+    assert caught.value.size_bytes == 4_000_000
+    assert [int(r.headers["Content-Length"]) for r in stage.script.requests] == [3_999_999]
+
+
+@pytest.mark.parametrize(
+    "file_name", ["x.xlsx", "", ".csv", 'a"b.csv', "a/b.csv", "a\\b.csv", "a\r\nb.csv", "ä.csv"]
+)
+async def test_a_name_that_would_not_be_echoed_as_it_is_is_refused(
+    stage: Any, file_name: str
+) -> None:
+    async with stage.client() as client:
+        with pytest.raises(ValueError, match="file name"):
+            await send(client, file_name=file_name)
+
+
+@pytest.mark.parametrize("count", [0, 51])
+async def test_one_to_fifty_lists_are_taken(stage: Any, count: int) -> None:
+    async with stage.client() as client:
+        with pytest.raises(ValueError, match="lists"):
+            await send(client, list_ids=[LIST] * count)
+
+
+class TestBeforeSending:
+    async def test_a_batch_that_was_accepted_is_not_sent_again(self, stage: Any) -> None:
+        stage.script.on(ACTIVITIES, jobs(job("b0", "other.csv"), job("a0", state="completed")))
+        async with stage.client() as client:
+            receipt = await send(client, known_ids=None)
+        assert receipt.activity.activity_id == "a0"
+        assert receipt.already_accepted
+        assert stage.script.count(IMPORT) == 0
+
+    @pytest.mark.parametrize("state", ["failed", "cancelled", "timed_out"])
+    async def test_a_batch_that_failed_is_sent_again(
+        self, stage: Any, answer: Any, state: str
+    ) -> None:
+        stage.script.on(ACTIVITIES, jobs(job("a0", state=state))).on(IMPORT, answer(201, job()))
+        async with stage.client() as client:
+            receipt = await send(client, known_ids=None)
+        assert (receipt.activity.activity_id, receipt.already_accepted) == ("a1", False)
+
+    async def test_nothing_is_sent_after_the_window(self, stage: Any) -> None:
+        async with stage.client(deadline=stage.time.now) as client:
+            with pytest.raises(WindowClosed):
+                await send(client)
+        assert stage.script.requests == []
+
+
+AMBIGUOUS = {
+    "time-out": lambda _: _raise(httpx.ReadTimeout),
+    "dropped": lambda _: _raise(httpx.RemoteProtocolError),
+    "cut while sending": lambda _: _raise(httpx.WriteError),
+    "500": lambda _: httpx.Response(500),
+    "503 with HTML": lambda _: httpx.Response(503, text="<html>"),
+    "201 with HTML": lambda _: httpx.Response(201, text="<html>"),
+    "201 with nothing": lambda _: httpx.Response(201),
+    "201 without an id": lambda _: httpx.Response(201, json={"state": "initialized"}),
+}
+
+
+def _raise(kind: type[httpx.TransportError]) -> httpx.Response:
+    raise kind("nothing to see")
+
+
+@pytest.fixture(params=AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def lost(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class TestAfterALostAnswer:
+    async def test_the_accepted_job_is_found_and_nothing_sent_again(
+        self, stage: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs(job("b0", None), job("a1")))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert receipt.reconciled
+        assert stage.script.count(IMPORT) == 1
+        assert [event.kind for event in stage.events] == [EventKind.RECONCILE]
+
+    async def test_the_file_is_sent_again_when_it_was_not_accepted(
+        self, stage: Any, answer: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost, answer(201, job("a2"))).on(ACTIVITIES, jobs())
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert (receipt.activity.activity_id, receipt.reconciled) == ("a2", False)
+        assert stage.script.count(ACTIVITIES) == LOOKS
+        assert client.request_counts.uploads == 2
+        assert client.request_counts.retried == 1
+
+    async def test_a_job_that_shows_late_is_waited_for(self, stage: Any, lost: Any) -> None:
+        stage.script.on(IMPORT, lost)
+        stage.script.on(ACTIVITIES, *[jobs()] * (LOOKS - 1), jobs(job("a1")))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert stage.script.count(IMPORT) == 1
+
+    async def test_the_job_is_found_on_a_later_page(self, stage: Any, lost: Any) -> None:
+        first = {
+            "activities": [job("b1", "other.csv")],
+            "_links": {"next": {"href": "/v3/activities?cursor=2"}},
+        }
+        stage.script.on(IMPORT, lost)
+        stage.script.on(ACTIVITIES, lambda _: httpx.Response(200, json=first), jobs(job("a1")))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+
+    async def test_other_peoples_and_failed_and_known_jobs_do_not_count(
+        self, stage: Any, answer: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost, answer(201, job("a2"))).on(
+            ACTIVITIES,
+            jobs(
+                job("b0", "other.csv"),
+                job("b1", None),
+                job("b2", NAME.upper()),
+                job("a0", state="completed"),  # of an earlier delivery, asked for once more
+                job("a1", state="failed"),
+            ),
+        )
+        async with stage.client() as client:
+            receipt = await send(client, known_ids=["a0"])
+        assert receipt.activity.activity_id == "a2"
+        assert stage.script.count(IMPORT) == 2
+
+    async def test_a_job_of_the_first_try_answers_for_the_second(
+        self, stage: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, *[jobs()] * LOOKS, jobs(job("a1")))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert stage.script.count(IMPORT) == 2
+
+    async def test_it_is_not_sent_for_ever(self, stage: Any, lost: Any) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs())
+        async with stage.client() as client:
+            with pytest.raises(Exception, match=r"run again|API address"):
+                await send(client)
+        assert stage.script.count(IMPORT) == 5
+
+    async def test_it_is_not_sent_again_when_nobody_can_say_what_became_of_it(
+        self, stage: Any, answer: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, answer(500))
+        async with stage.client() as client:
+            with pytest.raises(OutcomeUnknown, match="looked up"):
+                await send(client)
+        assert stage.script.count(IMPORT) == 1
+
+    async def test_looking_does_not_pass_the_window(self, stage: Any, lost: Any) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs())
+        deadline = stage.time.now + 4
+        async with stage.client(deadline=deadline) as client:
+            with pytest.raises(WindowClosed):
+                await send(client)
+        assert stage.time.now < deadline
+        assert stage.script.count(IMPORT) == 1
+
+    async def test_a_quota_that_ends_meanwhile_stops(
+        self, stage: Any, answer: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost)
+        stage.script.on(ACTIVITIES, answer(429, {"error_key": "quota_exceeded"}))
+        async with stage.client() as client:
+            with pytest.raises(QuotaExceeded):
+                await send(client)
+        assert stage.script.count(IMPORT) == 1
+
+
+async def test_what_was_certainly_not_accepted_is_sent_again_without_looking(
+    stage: Any, answer: Any, fail: Any
+) -> None:
+    stage.script.on(
+        IMPORT,
+        fail(httpx.ConnectError),
+        answer(429, {"error_key": "throttled"}),
+        fail(httpx.ConnectTimeout),
+        answer(201, job()),
+    )
+    async with stage.client() as client:
+        receipt = await send(client)
+    assert receipt.activity.activity_id == "a1"
+    assert stage.script.count(ACTIVITIES) == 0
+    assert client.request_counts.throttled == 1
+
+
+async def test_a_refused_token_is_renewed_and_the_file_sent_once_more(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(IMPORT, answer(401), answer(201, job()))
+    stage.script.on("POST /oauth2/default/v1/token", answer(200, {"access_token": "access-1"}))
+    async with stage.client() as client:
+        await send(client)
+    first, _, second = stage.script.requests
+    assert second.content != b""
+    assert first.headers["Content-Length"] == second.headers["Content-Length"]
+
+
+async def test_a_sign_in_service_that_fails_sends_nothing(stage: Any, answer: Any) -> None:
+    stage.store.tokens = type(stage.store.tokens).of(refresh_token="refresh-0")
+    stage.script.on("POST /oauth2/default/v1/token", answer(500))
+    async with stage.client() as client:
+        with pytest.raises(Exception, match="sign-in service"):
+            await send(client)
+    assert stage.script.count(IMPORT) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, RequestRefused), (404, RequestRefused), (413, RequestRefused), (415, RequestRefused)],
+)
+async def test_a_refusal_is_final(stage: Any, answer: Any, status: int, kind: Any) -> None:
+    stage.script.on(IMPORT, answer(status, [{"error_key": "x", "error_message": "ann@x.org"}]))
+    async with stage.client() as client:
+        with pytest.raises(kind) as caught:
+            await send(client)
+    assert caught.value.status == status
+    assert len(stage.script.requests) == 1
+
+
+async def test_a_used_up_quota_stops_the_import_at_once(stage: Any, answer: Any) -> None:
+    stage.script.on(IMPORT, answer(429, {"error_key": "quota_exceeded"}))
+    async with stage.client() as client:
+        with pytest.raises(QuotaExceeded):
+            await send(client)
+    assert len(stage.script.requests) == 1
+
+
+class TestFullQueue:
+    FULL = (429, [{"error_key": "too_many_activities"}])
+
+    async def test_it_is_drained_by_polling(self, stage: Any, answer: Any) -> None:
+        full = [job(f"b{n}", "other.csv") for n in range(1000)]
+        stage.script.on(IMPORT, answer(*self.FULL), answer(201, job()))
+        stage.script.on(ACTIVITIES, jobs(*full), jobs(*full), jobs(*full[1:]))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert stage.script.count(IMPORT) == 2
+        assert stage.script.count(ACTIVITIES) == 3
+        assert EventKind.QUEUE_FULL in {event.kind for event in stage.events}
+
+    async def test_it_is_waited_for_until_the_window_ends(self, stage: Any, answer: Any) -> None:
+        full = [job(f"b{n}", "other.csv") for n in range(1000)]
+        stage.script.on(IMPORT, answer(*self.FULL)).on(ACTIVITIES, jobs(*full))
+        deadline = stage.time.now + 600
+        async with stage.client(deadline=deadline) as client:
+            with pytest.raises(WindowClosed):
+                await send(client)
+        assert deadline - 60 < stage.time.now < deadline
+        assert stage.script.count(IMPORT) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([lambda _: httpx.Response(401)], NotAuthorised),
+        ([lambda _: httpx.Response(500)], ServerFault),
+        ([lambda _: _raise(httpx.ConnectError)], ApiUnreachable),
+    ],
+)
+async def test_what_stays_wrong_is_raised_as_what_it_is(
+    stage: Any, answer: Any, answers: list[Any], kind: Any
+) -> None:
+    stage.script.on(IMPORT, *answers).on(ACTIVITIES, jobs())
+    stage.script.on("POST /oauth2/default/v1/token", answer(200, {"access_token": "access-1"}))
+    async with stage.client() as client:
+        with pytest.raises(kind):
+            await send(client)
+
+
+async def test_find_import_prefers_the_completed_one(stage: Any) -> None:
+    stage.script.on(
+        ACTIVITIES,
+        jobs(job("a0", state="failed"), job("a1"), job("a2", state="completed")),
+        jobs(job("a0", state="failed"), job("a1", state="paused")),
+        jobs(job("a0", state="failed")),
+    )
+    async with stage.client() as client:
+        found = [await client.find_import(NAME) for _ in range(3)]
+    assert [activity and activity.activity_id for activity in found] == ["a2", "a1", None]

@@ -1,0 +1,199 @@
+"""Activities are watched with one request for all, until they are done or the window ends."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from constant_contact import (
+    Activity,
+    ActivityState,
+    ActivityWatch,
+    NotAuthorised,
+    QuotaExceeded,
+    wait_for_activities,
+)
+
+pytestmark = pytest.mark.anyio
+
+ACTIVITIES = "GET /v3/activities"
+FAULTS = {
+    "500": lambda _: httpx.Response(500),
+    "HTML": lambda _: httpx.Response(200, text="<html>"),
+    "throttled": lambda _: httpx.Response(429, json={"error_key": "throttled"}),
+}
+
+
+def jobs(**states: str) -> Any:
+    entries = [
+        {"activity_id": activity_id, "state": state, "percent_done": 5}
+        for activity_id, state in states.items()
+    ]
+    return lambda _: httpx.Response(200, json={"activities": entries})
+
+
+async def wait_for(stage: Any, *ids: str, window_s: float = 600, **given: Any) -> Any:
+    deadline = stage.time.now + window_s
+    async with stage.client(deadline=deadline) as client:
+        return await wait_for_activities(
+            client,
+            ids,
+            deadline=deadline,
+            clock=stage.time.clock,
+            sleep=stage.time.sleep,
+            **given,
+        )
+
+
+async def test_one_request_asks_for_all(stage: Any) -> None:
+    stage.script.on(
+        ACTIVITIES,
+        jobs(a1="initialized", a2="processing", x="failed"),
+        jobs(a1="completed", a2="processing"),
+        jobs(a1="completed", a2="failed"),
+    )
+    seen: list[tuple[str, str]] = []
+    known = await wait_for(
+        stage, "a1", "a2", on_change=lambda a: seen.append((a.activity_id, str(a.state)))
+    )
+    assert {key: activity.state for key, activity in known.items()} == {
+        "a1": ActivityState.COMPLETED,
+        "a2": ActivityState.FAILED,
+    }
+    assert seen == [
+        ("a1", "initialized"),
+        ("a2", "processing"),
+        ("a1", "completed"),
+        ("a2", "failed"),
+    ]
+    assert stage.script.count(ACTIVITIES) == 3
+    assert dict(stage.script.requests[0].url.params) == {"limit": "500"}
+
+
+async def test_pages_are_read_only_as_far_as_needed(stage: Any) -> None:
+    page = {
+        "activities": [{"activity_id": "a1", "state": "completed"}],
+        "_links": {"next": {"href": "/v3/activities?cursor=2"}},
+    }
+    stage.script.on(ACTIVITIES, lambda _: httpx.Response(200, json=page))
+    await wait_for(stage, "a1")
+    assert len(stage.script.requests) == 1
+
+
+async def test_rounds_grow_from_one_to_thirty_seconds(stage: Any) -> None:
+    rounds: list[float] = []
+
+    def note(_: httpx.Request) -> httpx.Response:
+        rounds.append(stage.time.now)
+        return httpx.Response(
+            200, json={"activities": [{"activity_id": "a1", "state": "processing"}]}
+        )
+
+    stage.script.on(ACTIVITIES, note)
+    await wait_for(stage, "a1", window_s=300)
+    gaps = [later - earlier for earlier, later in pairwise(rounds)]
+    assert gaps[0] == pytest.approx(1, abs=0.3)
+    assert max(gaps) == pytest.approx(30, abs=0.3)
+    assert gaps[:-1] == sorted(gaps[:-1])
+
+
+async def test_at_the_deadline_the_unfinished_stay_unfinished(stage: Any, answer: Any) -> None:
+    stage.script.on("GET /v3/activities/a3", answer(404))
+    stage.script.on(ACTIVITIES, jobs(a1="completed", a2="processing"))
+    began = stage.time.now
+    known = await wait_for(stage, "a1", "a2", "a3", window_s=100)
+    assert {key: activity.state.is_finished for key, activity in known.items()} == {
+        "a1": True,
+        "a2": False,
+        "a3": False,
+    }
+    assert stage.time.now - began == pytest.approx(100, abs=1)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_passing_faults_do_not_end_it(stage: Any, fault: Any) -> None:
+    stage.script.on(ACTIVITIES, *[fault] * 15, jobs(a1="completed"))
+    known = await wait_for(stage, "a1")
+    assert known["a1"].state is ActivityState.COMPLETED
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_lasting_faults_end_with_the_window(stage: Any, fault: Any) -> None:
+    stage.script.on(ACTIVITIES, fault)
+    known = await wait_for(stage, "a1", window_s=100)
+    assert known["a1"].state is ActivityState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("answer_given", "kind"),
+    [
+        (lambda _: httpx.Response(429, json={"error_key": "quota_exceeded"}), QuotaExceeded),
+        (lambda _: httpx.Response(401), NotAuthorised),
+    ],
+)
+async def test_what_stops_the_run_stops_it_and_keeps_what_is_known(
+    stage: Any, answer: Any, answer_given: Any, kind: Any
+) -> None:
+    stage.script.on(ACTIVITIES, jobs(a1="completed", a2="processing"), answer_given)
+    stage.script.on("POST /oauth2/default/v1/token", answer(200, {"access_token": "access-1"}))
+    async with stage.client() as client:
+        watch = ActivityWatch(client, deadline=9e9, clock=stage.time.clock, sleep=stage.time.sleep)
+        watch.add("a1")
+        watch.add("a2")
+        watch.close()
+        with pytest.raises(kind):
+            await watch.run()
+    assert watch.known["a1"].state is ActivityState.COMPLETED
+    assert watch.unfinished == {"a2"}
+
+
+async def test_an_activity_that_the_collection_hides_is_asked_for_singly(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(ACTIVITIES, jobs(a1="completed"))
+    stage.script.on(
+        "GET /v3/activities/a2", answer(200, {"activity_id": "a2", "state": "completed"})
+    )
+    known = await wait_for(stage, "a1", "a2")
+    assert known["a2"].state is ActivityState.COMPLETED
+    assert stage.script.count(ACTIVITIES) == 5
+
+
+async def test_an_activity_that_nobody_knows_is_not_waited_for_all_night(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(ACTIVITIES, jobs()).on("GET /v3/activities/a1", answer(404))
+    known = await wait_for(stage, "a1", window_s=10_000)
+    assert known == {"a1": Activity("a1")}
+    assert stage.time.slept
+    assert sum(stage.time.slept) < 1_000
+
+
+async def test_activities_are_added_while_it_runs(stage: Any) -> None:
+    states: dict[str, str] = {}
+
+    def show(_: httpx.Request) -> httpx.Response:
+        entries = [{"activity_id": key, "state": state} for key, state in states.items()]
+        return httpx.Response(200, json={"activities": entries})
+
+    stage.script.on(ACTIVITIES, show)
+    async with stage.client() as client:
+        watch = ActivityWatch(client, deadline=9e9, clock=stage.time.clock, sleep=stage.time.sleep)
+        running = asyncio.create_task(watch.run())
+        for number in range(5):
+            await asyncio.sleep(0.001)
+            states[f"a{number}"] = "processing"
+            watch.add(Activity(f"a{number}", ActivityState.INITIALIZED))
+        await asyncio.sleep(0.001)
+        assert not running.done()
+        states.update(dict.fromkeys(states, "completed"))
+        watch.close()
+        known = await running
+    assert [activity.state for activity in known.values()] == [ActivityState.COMPLETED] * 5
+
+
+async def test_nothing_to_watch_asks_nothing(stage: Any) -> None:
+    assert await wait_for(stage) == {}
+    assert stage.script.requests == []

@@ -1,0 +1,313 @@
+"""Safe requests are repeated within bounds, pages followed within the API, all of it counted."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from constant_contact import (
+    ApiUnreachable,
+    EventKind,
+    InsecureAddress,
+    MalformedAnswer,
+    NotFound,
+    QuotaExceeded,
+    RequestRefused,
+    RetryPolicy,
+    ServerFault,
+    Throttled,
+    WindowClosed,
+)
+from constant_contact._addresses import parse_base_url, resolve_next
+
+pytestmark = pytest.mark.anyio
+
+LISTS = "GET /v3/contact_lists"
+THROTTLED = {"error_key": "throttled", "error_message": "Too Many Requests"}
+ONE_LIST = {"lists": [{"list_id": "l1", "name": "One", "membership_count": 3}]}
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, httpx.ReadError])
+async def test_a_get_is_repeated_when_the_network_fails(
+    stage: Any, answer: Any, fail: Any, failure: type[httpx.TransportError]
+) -> None:
+    stage.script.on(LISTS, fail(failure), answer(503), answer(200, ONE_LIST))
+    async with stage.client() as client:
+        lists = await client.get_lists()
+    assert [found.name for found in lists] == ["One"]
+    counts = client.request_counts
+    assert (counts.total, counts.retried, counts.throttled) == (3, 2, 0)
+    assert [event.kind for event in stage.events] == [EventKind.RETRY] * 2
+    assert [event.reason for event in stage.events] == ["ApiUnreachable", "ServerFault"]
+
+
+async def test_a_get_is_given_up_after_its_attempts(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(500))
+    async with stage.client(policy=RetryPolicy(attempts=4)) as client:
+        with pytest.raises(ServerFault):
+            await client.get_lists()
+    assert len(stage.script.requests) == 4
+
+
+async def test_a_get_is_given_up_after_its_seconds(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(500))
+    policy = RetryPolicy(attempts=1000, total_s=60, longest_wait_s=10)
+    began = stage.time.now
+    async with stage.client(policy=policy) as client:
+        with pytest.raises(ServerFault):
+            await client.get_lists()
+    assert 30 < stage.time.now - began <= 60
+
+
+async def test_throttled_is_waited_out_a_second_or_more(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, *[answer(429, THROTTLED)] * 20, answer(200, ONE_LIST))
+    async with stage.client() as client:
+        await client.get_lists()
+    counts = client.request_counts
+    assert (counts.total, counts.throttled, counts.retried) == (21, 20, 20)
+    waits = [e.wait_s for e in stage.events if e.kind is EventKind.THROTTLED]
+    assert len(waits) == 20
+    assert min(waits) >= 1.0
+
+
+async def test_throttling_without_end_ends_in_throttled(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(429, THROTTLED))
+    async with stage.client(policy=RetryPolicy(waiting_total_s=60)) as client:
+        with pytest.raises(Throttled):
+            await client.get_lists()
+
+
+async def test_a_used_up_quota_stops_at_once(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(429, {"error_key": "quota_exceeded"}))
+    async with stage.client() as client:
+        with pytest.raises(QuotaExceeded):
+            await client.get_lists()
+    assert len(stage.script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 409])
+async def test_a_refusal_is_not_repeated(stage: Any, answer: Any, status: int) -> None:
+    headers = {"Location": "https://elsewhere.example/v3/contact_lists"}
+    stage.script.on(LISTS, answer(status, headers=headers))
+    async with stage.client() as client:
+        with pytest.raises(Exception, match=r"Constant Contact"):
+            await client.get_lists()
+    assert [request.url.host for request in stage.script.requests] == ["api.cc.email"]
+
+
+async def test_no_pause_passes_the_end_of_the_window(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(500))
+    deadline = stage.time.now + 5
+    policy = RetryPolicy(attempts=100)
+    async with stage.client(deadline=deadline, policy=policy) as client:
+        with pytest.raises(WindowClosed):
+            await client.get_lists()
+    assert stage.time.now < deadline
+
+
+async def test_the_last_fault_is_what_is_raised_when_attempts_end_before_the_window(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(LISTS, answer(500))
+    async with stage.client(
+        deadline=stage.time.now + 600, policy=RetryPolicy(attempts=2)
+    ) as client:
+        with pytest.raises(ServerFault):
+            await client.get_lists()
+
+
+@pytest.mark.parametrize("text", ["<html>", "", '{"lists": ', "[]", "{}", "7", "null", "\xff"])
+async def test_a_200_of_another_kind_is_an_error_and_no_crash(stage: Any, text: str) -> None:
+    stage.script.on(LISTS, lambda _: httpx.Response(200, content=text.encode("latin-1")))
+    async with stage.client() as client:
+        with pytest.raises(MalformedAnswer):
+            await client.get_lists()
+
+
+async def test_pages_are_followed_as_given(stage: Any, answer: Any) -> None:
+    def page(number: int, href: str | None) -> Callable[..., httpx.Response]:
+        links = {"_links": {"next": {"href": href}}} if href else {}
+        return answer(200, {"lists": [{"list_id": f"l{number}", "name": ""}], **links})
+
+    cursor = "/v3/contact_lists?cursor=bGltaXQ%3D%3D%26x&limit=50"
+    stage.script.on(LISTS, page(1, cursor), page(2, cursor + "2"), page(3, None))
+    async with stage.client() as client:
+        lists = await client.get_lists()
+    assert [found.list_id for found in lists] == ["l1", "l2", "l3"]
+    urls = [str(request.url) for request in stage.script.requests]
+    assert urls[1:] == [f"https://api.cc.email{cursor}", f"https://api.cc.email{cursor}2"]
+
+
+async def test_pages_that_do_not_end_are_an_error(stage: Any, answer: Any) -> None:
+    href = "/v3/contact_lists?cursor=1"
+    stage.script.on(LISTS, answer(200, {"lists": [], "_links": {"next": {"href": href}}}))
+    async with stage.client() as client:
+        with pytest.raises(MalformedAnswer, match="do not end"):
+            await client.get_lists()
+    assert len(stage.script.requests) == 2
+
+
+HOSTILE_HREFS = [
+    "https://evil.example/v3/contact_lists",
+    "https://api.cc.email.evil.example/v3/x",
+    "http://api.cc.email/v3/x",
+    "//evil.example/v3/x",
+    "/v4/contact_lists",
+    "/v3",
+    "/v3evil/x",
+    "v3/contact_lists",
+    "@evil.example/v3/x",
+    "/v3/../admin",
+    "/v3/%2e%2E/admin",
+    "/v3/..%2fadmin",
+    "/v3\\..\\admin",
+    "/v3/\\evil",
+    "/v3/a b",
+    "/v3/x\r\nHost: evil",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize("href", HOSTILE_HREFS)
+async def test_a_token_never_follows_a_link_out_of_the_api(
+    stage: Any, answer: Any, href: str
+) -> None:
+    stage.script.on(LISTS, answer(200, {"lists": [], "_links": {"next": {"href": href}}}))
+    async with stage.client() as client:
+        with pytest.raises(MalformedAnswer):
+            await client.get_lists()
+    assert len(stage.script.requests) == 1
+
+
+def test_a_link_with_the_apis_own_origin_is_followed() -> None:
+    base = parse_base_url("http://127.0.0.1:8123/v3/")
+    url = resolve_next(base, "http://127.0.0.1:8123/v3/activities?cursor=a%2Bb")
+    assert str(url) == "http://127.0.0.1:8123/v3/activities?cursor=a%2Bb"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://api.cc.email/v3",
+        "http://127.0.0.1.example.com/v3",
+        "http://localhost.example.com/v3",
+        "http://10.0.0.1/v3",
+        "ftp://127.0.0.1/v3",
+        "https://user:word@api.cc.email/v3",
+        "https://api.cc.email/v3?x=1",
+        "api.cc.email/v3",
+        "",
+    ],
+)
+def test_tokens_do_not_travel_in_clear(stage: Any, address: str) -> None:
+    for name in ("api_url", "auth_url"):
+        with pytest.raises(InsecureAddress):
+            stage.client(**{name: address})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:9/v3", "http://localhost/v3", "http://[::1]:9/v3", "https://a.example"],
+)
+def test_this_machine_and_https_are_fine(address: str) -> None:
+    assert parse_base_url(address).host
+
+
+async def test_requests_say_who_they_come_from_and_for_whom(stage: Any, answer: Any) -> None:
+    stage.script.on("GET /v3/account/summary", answer(200, {"encoded_account_id": "a0"}))
+    async with stage.client() as client:
+        account = await client.get_account()
+    assert account.encoded_account_id == "a0"
+    headers = stage.script.requests[0].headers
+    assert headers["User-Agent"].startswith("segment-export/")
+    assert headers["Authorization"] == "Bearer access-0"
+
+
+async def test_requests_side_by_side_are_paced(stage: Any) -> None:
+    starts: list[float] = []
+
+    def note(_: httpx.Request) -> httpx.Response:
+        starts.append(stage.time.now)
+        return httpx.Response(200, json=ONE_LIST)
+
+    stage.script.on(LISTS, note)
+    async with stage.client() as client:
+        await asyncio.gather(*(client.get_lists() for _ in range(9)))
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert min(gaps) >= 0.275 - 1e-6
+
+
+async def test_privileges_and_custom_fields_are_read_tolerantly(stage: Any, answer: Any) -> None:
+    stage.script.on(
+        "GET /v3/account/user/privileges",
+        answer(200, [{"privilege_name": "contacts:write"}, {}, None, 5]),
+    ).on(
+        "GET /v3/contact_custom_fields",
+        answer(200, {"custom_fields": [{"name": "tier", "label": "Tier"}, {}, None]}),
+    )
+    async with stage.client() as client:
+        assert await client.get_privileges() == {"contacts:write"}
+        assert [found.name for found in await client.get_custom_fields()] == ["tier"]
+    assert stage.script.requests[1].url.params["limit"] == "100"
+
+
+async def test_contacts_of_a_list_are_read_whatever_their_status(stage: Any, answer: Any) -> None:
+    stage.script.on("GET /v3/contacts", answer(200, {"contacts": [{"contact_id": "c1"}, {}]}))
+    async with stage.client() as client:
+        found = [contact.contact_id async for contact in client.iter_contacts(list_id="l1")]
+    assert found == ["c1"]
+    assert dict(stage.script.requests[0].url.params) == {
+        "lists": "l1",
+        "status": "all",
+        "limit": "500",
+    }
+
+
+async def test_an_unknown_activity_is_not_found(stage: Any, answer: Any) -> None:
+    stage.script.on("GET /v3/activities/a-1", answer(404, [{"error_key": "not_found"}]))
+    async with stage.client() as client:
+        with pytest.raises(NotFound):
+            await client.get_activity("a-1")
+        with pytest.raises(ValueError, match="activity id"):
+            await client.get_activity("../lists")
+
+
+async def test_a_request_that_drips_is_cut_off(stage: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("constant_contact._session._REQUEST_S", 0.01)
+
+    async def drip(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(30)
+        raise AssertionError("not cut off")
+
+    async with stage.client(
+        transport=httpx.MockTransport(drip), policy=RetryPolicy(attempts=1)
+    ) as client:
+        with pytest.raises(ApiUnreachable, match="in time"):
+            await client.get_lists()
+
+
+async def test_nothing_secret_is_logged(
+    stage: Any, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.script.on(LISTS, answer(401), answer(503), answer(200, ONE_LIST)).on(
+        "POST /oauth2/default/v1/token",
+        answer(200, {"access_token": "access-1", "refresh_token": "refresh-1"}),
+    )
+    with caplog.at_level(logging.DEBUG):
+        async with stage.client() as client:
+            await client.get_lists()
+    text = caplog.text + repr(stage.events)
+    assert "segment_export.api" in {record.name for record in caplog.records}
+    assert not any(secret in text for secret in ("access-", "refresh-", "hush"))
+
+
+async def test_a_refused_request_keeps_its_key(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(400, [{"error_key": "contacts.api.validation.error"}]))
+    async with stage.client() as client:
+        with pytest.raises(RequestRefused) as caught:
+            await client.get_lists()
+    assert (caught.value.status, caught.value.error_key) == (400, "contacts.api.validation.error")

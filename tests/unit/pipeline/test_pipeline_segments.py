@@ -1,0 +1,223 @@
+"""Membership in its four forms; a segment is exactly who the data says is in it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipeline import (
+    ColumnMissing,
+    ColumnTypeWrong,
+    KeysNotUnique,
+    MappingInvalid,
+    MembershipUnclear,
+    TooManyProfiles,
+    UnknownSegment,
+)
+
+MEMBERS = {"1": ["High", "Low"], "2": ["High"], "3": ["Low"], "4": [], "5": None}
+IDS = list(MEMBERS)
+PROFILES = {"CustomerId": IDS, "EMail": [f"user{i}@example.com" for i in IDS]}
+
+Setup = Callable[..., dict[str, Any]]
+
+
+def _list_column(workshop: Any, profiles: dict[str, Any]) -> dict[str, Any]:
+    workshop.write("profiles.parquet", profiles | {"InSegments": list(MEMBERS.values())})
+    return {"segments_column": "InSegments"}
+
+
+def _json_column(workshop: Any, profiles: dict[str, Any]) -> dict[str, Any]:
+    texts = [None if names is None else json.dumps(names) for names in MEMBERS.values()]
+    workshop.write("profiles.parquet", profiles | {"InSegments": texts})
+    return {"segments_column": "InSegments"}
+
+
+def _dataverse_table(workshop: Any, profiles: dict[str, Any]) -> dict[str, Any]:
+    workshop.write("profiles.parquet", profiles)
+    texts = ["" if names is None else json.dumps(names) for names in MEMBERS.values()]
+    path = workshop.write("m.parquet", {"CustomerId": IDS, "Segments": texts})
+    return {"memberships": str(path)}
+
+
+def _long_table(workshop: Any, profiles: dict[str, Any]) -> dict[str, Any]:
+    workshop.write("profiles.parquet", profiles)
+    pairs = [(i, name) for i, names in MEMBERS.items() for name in names or []]
+    path = workshop.write(
+        "m.parquet", {"CustomerId": [i for i, _ in pairs], "SegmentName": [n for _, n in pairs]}
+    )
+    return {"memberships": str(path)}
+
+
+def _folder_of_tables(workshop: Any, profiles: dict[str, Any]) -> dict[str, Any]:
+    workshop.write("profiles.parquet", profiles)
+    workshop.write("m/High.parquet", {"CustomerId": ["1", "2"]})
+    workshop.write("m/Low/part-0.parquet", {"CustomerId": ["3"]})
+    workshop.write("m/Low/part-1.parquet", {"CustomerId": ["1"]})
+    workshop.write("m/Low/_delta_log/x.parquet", {"other": [1]})
+    return {"memberships": str(workshop.folder / "m")}
+
+
+FORMS = [_list_column, _json_column, _dataverse_table, _long_table, _folder_of_tables]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("segments", "ids"),
+    [(("High",), "12"), (("Low",), "13"), (("High", "Low"), "123"), (("High", "High"), "12")],
+)
+def test_several_segments_in_one_export_are_a_union_in_every_form(
+    workshop: Any, form: Setup, segments: tuple[str, ...], ids: str
+) -> None:
+    settings = form(workshop, PROFILES)
+    prepared = workshop.prepare(segments=segments, **settings)
+    assert prepared.verdicts.profiles_in_segment == len(ids)
+    sent = {batch["email"] for batch in workshop.contacts(segments=segments, **settings)}
+    assert sent == {f"user{i}@example.com" for i in ids}
+
+
+@pytest.mark.parametrize("form", [_dataverse_table, _long_table, _folder_of_tables])
+def test_keys_compare_as_text_when_types_differ(workshop: Any, form: Setup) -> None:
+    numbers = {**PROFILES, "CustomerId": [1, 2, 3, 4, 5]}
+    settings = form(workshop, numbers)
+    assert workshop.prepare(segments=("High",), **settings).verdicts.sent == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_unknown_segment_is_an_error_that_lists_the_names_there_are(
+    workshop: Any, form: Setup
+) -> None:
+    settings = form(workshop, PROFILES)
+    with pytest.raises(UnknownSegment) as refused:
+        workshop.prepare(segments=("High", "Hihg"), **settings)
+    assert "'Hihg'" in str(refused.value)
+    assert "there are: 'High', 'Low'" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_segment_among_very_many_lists_fifty_names(workshop: Any) -> None:
+    names = [f"S{i:03}" for i in range(120)]
+    with pytest.raises(UnknownSegment, match=r"'S049' and 70 more"):
+        workshop.prepare(
+            {"CustomerId": names, "EMail": names, "Segments": [[n] for n in names]},
+            segments=("T",),
+        )
+
+
+def test_an_empty_table_of_a_segment_is_a_segment_without_members(workshop: Any) -> None:
+    settings = _folder_of_tables(workshop, PROFILES)
+    workshop.write("m/Nobody.parquet", pl.DataFrame(schema={"CustomerId": pl.String}))
+    prepared = workshop.prepare(segments=("Nobody",), **settings)
+    assert prepared.verdicts.profiles_in_segment == 0
+    assert list(prepared.iter_batches(1000)) == []
+
+
+def test_members_without_a_profile_are_counted(workshop: Any) -> None:
+    workshop.write("profiles.parquet", PROFILES)
+    table = {"CustomerId": ["1", "8", "9", "9", None], "SegmentName": ["High"] * 5}
+    path = workshop.write("m.parquet", table)
+    prepared = workshop.prepare(memberships=str(path))
+    assert prepared.members_without_profile == 2
+    assert prepared.verdicts.profiles_in_segment == 1
+
+
+@pytest.mark.parametrize(
+    "broken", ["High", '{"High": 1}', "[1, 2]", '"High"', '["High"', "[[]]", "[null]"]
+)
+def test_a_string_that_is_no_json_list_is_refused_without_quoting_it(
+    workshop: Any, broken: str
+) -> None:
+    with pytest.raises(ColumnTypeWrong) as refused:
+        workshop.prepare({**PROFILES, "Segments": ['["High"]', broken, broken, None, " "]})
+    assert "'Segments'" in str(refused.value)
+    assert "in 2 rows" in str(refused.value)
+    assert broken not in str(refused.value).replace('["High", "Newsletter"]', "")
+
+
+def test_names_are_taken_as_json_says_them(workshop: Any) -> None:
+    texts = [r'["Gr\u00f6\u00dfe"]', '["Größe", "a\\"b"]', '["GRÖSSE"]', "[]", "null"]
+    prepared = workshop.prepare({**PROFILES, "Segments": texts}, segments=("Größe",))
+    assert prepared.verdicts.sent == 2
+
+
+def test_only_segments_can_be_exported_never_everyone_by_default(workshop: Any) -> None:
+    with pytest.raises(MembershipUnclear, match=r"--segments-column.*--memberships"):
+        workshop.prepare(PROFILES)
+
+
+def test_a_table_that_says_nothing_about_segments_is_refused(workshop: Any) -> None:
+    path = workshop.write("m.parquet", {"CustomerId": ["1"]})
+    with pytest.raises(MembershipUnclear, match=r"'Segments' nor a column 'SegmentName'"):
+        workshop.prepare(PROFILES, memberships=str(path))
+    both = {"CustomerId": ["1"], "Segments": ["[]"], "SegmentName": ["High"]}
+    path = workshop.write("m.parquet", both)
+    with pytest.raises(MembershipUnclear, match=r"both"):
+        workshop.prepare(PROFILES, memberships=str(path))
+
+
+def test_membership_given_twice_is_refused(workshop: Any) -> None:
+    with pytest.raises(MappingInvalid, match=r"not both"):
+        workshop.prepare(PROFILES, segments_column="S", memberships="m.parquet")
+
+
+def test_a_segments_table_without_the_key_is_refused(workshop: Any) -> None:
+    workshop.write("m/High.parquet", {"Customer": ["1"]})
+    with pytest.raises(ColumnMissing, match=r"'High'.*'CustomerId'.*did you mean 'Customer'"):
+        workshop.prepare(PROFILES, memberships=str(workshop.folder / "m"))
+
+
+@pytest.mark.parametrize("keys", [["1", "1", "2", "3", "3"], [1, 1, 2, 3, 3]])
+def test_keys_that_repeat_are_refused_with_their_number(workshop: Any, keys: list[Any]) -> None:
+    rows = {**PROFILES, "CustomerId": keys, "Segments": [["High"]] * 5}
+    with pytest.raises(KeysNotUnique, match=r"repeats itself in 2 of the profiles"):
+        workshop.prepare(rows)
+
+
+def test_keys_that_repeat_outside_the_segments_do_no_harm(workshop: Any) -> None:
+    rows = {**PROFILES, "CustomerId": list("11234")}
+    rows["Segments"] = [["Low"], ["Low"], ["High"], ["High"], ["High"]]
+    assert workshop.prepare(rows).verdicts.sent == 3
+
+
+def test_more_than_max_profiles_are_refused_with_both_numbers(workshop: Any) -> None:
+    rows = {**PROFILES, "Segments": [["High"]] * 5}
+    assert workshop.prepare(rows, max_profiles=5).verdicts.sent == 5
+    with pytest.raises(TooManyProfiles, match=r"hold 5 profiles and at most 4"):
+        workshop.prepare(rows, max_profiles=4)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("CustomerId", [1.0] * 5), ("CustomerId", [b"1"] * 5), ("Segments", [1] * 5)],
+)
+def test_a_column_that_cannot_serve_is_refused_by_name_and_type(
+    workshop: Any, column: str, values: list[Any]
+) -> None:
+    rows = PROFILES | {"Segments": [["High"]] * 5} | {column: values}
+    with pytest.raises(ColumnTypeWrong, match=f"'{column}'.*(Float64|Binary|Int64)"):
+        workshop.prepare(rows)
+
+
+@pytest.mark.parametrize(
+    "segments", [("Loyalty_High",), ("Loyalty_Low", "High_Income"), ("Email_Subscribers",)]
+)
+def test_microsofts_sample_has_the_sizes_that_duckdb_counts(
+    workshop: Any, sample_folder: Path, segments: tuple[str, ...]
+) -> None:
+    memberships = sample_folder / "microsoft_sample_memberships.parquet"
+    profiles = sample_folder / "microsoft_sample_profiles.parquet"
+    counted = duckdb.execute(
+        """select count(distinct p.CustomerId) from read_parquet(?) m
+           join read_parquet(?) p using (CustomerId)
+           where list_has_any(from_json(m.Segments, '["VARCHAR"]'), ?)""",
+        [str(memberships), str(profiles), list(segments)],
+    ).fetchone()
+    prepared = workshop.prepare(profiles, memberships=str(memberships), segments=segments)
+    assert counted is not None
+    assert prepared.verdicts.profiles_in_segment == counted[0]
+    if segments == ("Loyalty_High",):
+        assert counted[0] == 443

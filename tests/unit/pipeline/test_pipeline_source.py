@@ -1,0 +1,191 @@
+"""Tables wherever and however they are stored, and what is said when they cannot be read."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import pipeline.source
+from pipeline import ColumnMissing, SourceChanged, SourceUnreadable
+from pipeline.source import open_table
+
+ROWS = {"CustomerId": ["1", "2", "3"], "EMail": ["a@x.com", "b@x.com", "c@x.com"]}
+IN_HIGH = {"Segments": [["High"]] * 3}
+
+
+def _refusal(location: str | Path) -> str:
+    with pytest.raises(SourceUnreadable) as refused:
+        open_table(str(location))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "location", ["{f}", "{f}/*/*.parquet", "{f}/**/*.parquet", "{f}/year=*", "file://{f}"]
+)
+def test_a_folder_a_glob_and_a_url_are_the_same_table(workshop: Any, location: str) -> None:
+    for part, value in enumerate("abc"):
+        workshop.write(f"t/year=2026/part-{part}.parquet", {"CustomerId": [value]})
+    workshop.write("t/_delta_log/1.parquet", {"other": [1]})
+    workshop.write("t/year=2026/.hidden.parquet", {"other": [1]})
+    (workshop.folder / "t" / "year=2026" / "_SUCCESS").touch()
+    table = open_table(location.format(f=workshop.folder / "t"))
+    frames = [frame for _, frame in table.iter_slices(["CustomerId"])]
+    assert pl.concat(frames)["CustomerId"].to_list() == list("abc")
+    assert table.rows == 3
+
+
+def test_a_url_with_a_wildcard_is_a_glob(workshop: Any) -> None:
+    for name in ("a1", "a2", "b1"):
+        workshop.write(f"t/{name}.parquet", {"CustomerId": [name]})
+    table = open_table(f"file://{workshop.folder}/t/a*.parquet")
+    assert [file.name for file in table.files] == ["a1.parquet", "a2.parquet"]
+
+
+def test_slices_hold_every_row_once_in_order_however_the_file_is_grouped(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.source, "SLICE_MOST_ROWS", 100)
+    numbers = pl.int_range(1000, eager=True).alias("n")
+    (workshop.folder / "t").mkdir()
+    for part, group_rows in enumerate((1000, 7, 90)):
+        numbers.to_frame().with_columns(n=pl.col("n") + 1000 * part).write_parquet(
+            workshop.folder / "t" / f"{part}.parquet", row_group_size=group_rows
+        )
+    table = open_table(str(workshop.folder / "t"))
+    slices = list(table.iter_slices(["n"]))
+    assert max(frame.height for _, frame in slices) <= 100
+    assert pl.concat([frame for _, frame in slices])["n"].to_list() == list(range(3000))
+    assert pl.concat([rows for rows, _ in slices]).to_list() == list(range(3000))
+
+
+def test_slices_hold_just_the_rows_asked_for_and_no_others_are_read(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.source, "SLICE_MOST_ROWS", 10)
+    workshop.write("t.parquet", {"n": list(range(100))})
+    table = open_table(str(workshop.folder / "t.parquet"))
+    wanted = pl.Series([9, 10, 55, 99], dtype=pl.UInt32)
+    slices = list(table.iter_slices(["n"], wanted))
+    assert [frame["n"].to_list() for _, frame in slices] == [[9], [10], [55], [99]]
+
+
+def test_only_one_slice_is_read_ahead_of_a_slow_consumer(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.source, "SLICE_MOST_ROWS", 10)
+    workshop.write("t.parquet", {"n": list(range(100))})
+    table = open_table(str(workshop.folder / "t.parquet"))
+    read: list[int] = []
+    slices = table.map_slices(lambda rows, _: read.append(rows[0]), ["n"])
+    next(slices)
+    next(slices)
+    assert len(read) <= 3
+    slices.close()
+
+
+@pytest.mark.parametrize("change", ["rewritten", "touched", "removed"])
+def test_a_file_that_changes_between_the_passes_stops_the_export(
+    workshop: Any, change: str
+) -> None:
+    prepared = workshop.prepare(ROWS | IN_HIGH)
+    path = workshop.folder / "profiles.parquet"
+    if change == "rewritten":
+        workshop.write("profiles.parquet", {**ROWS, **IN_HIGH, "EMail": ["d@x.com"] * 3})
+    elif change == "touched":
+        os.utime(path, ns=(1, 1))
+    else:
+        path.unlink()
+    with pytest.raises(SourceChanged, match=r"profiles.parquet.*start it again"):
+        list(prepared.iter_batches(1_000))
+
+
+def test_the_same_store_mounted_elsewhere_has_the_same_snapshot(workshop: Any) -> None:
+    for folder in ("here", "there"):
+        path = workshop.write(f"{folder}/day/p.parquet", ROWS)
+        path.write_bytes((workshop.folder / "here/day/p.parquet").read_bytes())
+        os.utime(path, ns=(5, 5))
+    here, there = (open_table(str(workshop.folder / folder)) for folder in ("here", "there"))
+    assert here.snapshot() == there.snapshot()
+    assert here.snapshot()[0][0] == "day/p.parquet"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "nothing.parquet' do not exist" in _refusal(tmp_path / "nothing.parquet")
+    assert "nothing' do not exist" in _refusal(f"file://{tmp_path}/nothing")
+
+
+@pytest.mark.parametrize("pattern", ["", "*.parquet"])
+def test_an_empty_folder_is_named(tmp_path: Path, pattern: str) -> None:
+    assert str(tmp_path) in _refusal(tmp_path / pattern)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"CustomerId,EMail\n1,a@x.com\n", "is not Parquet.*CSV"),
+        (b"", r"is empty \(0 bytes\)"),
+        (b"PAR1" + b"\0" * 100, "damaged or not completely written"),
+    ],
+)
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "p.parquet"
+    path.write_bytes(content)
+    message = _refusal(path)
+    assert str(path) in message
+    with pytest.raises(SourceUnreadable, match=said):
+        open_table(str(path))
+
+
+def test_pages_that_are_damaged_are_an_error_that_names_the_file(workshop: Any) -> None:
+    names = [f"name{i}" for i in range(5000)]
+    rows = {"CustomerId": names, "EMail": names, "Segments": [["High"]] * 5000}
+    path = workshop.write("profiles.parquet", rows)
+    content = bytearray(path.read_bytes())
+    content[50:4000] = b"\xff" * 3950
+    path.write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=r"profiles.parquet.*damaged") as refused:
+        workshop.prepare()
+    assert "\n" not in str(refused.value)
+
+
+def test_files_of_different_tables_are_an_error_that_names_the_odd_one(workshop: Any) -> None:
+    workshop.write("t/a.parquet", {"x": [1], "y": ["1"]})
+    workshop.write("t/b.parquet", {"x": [1], "y": [1]})
+    message = _refusal(workshop.folder / "t")
+    assert "b.parquet" in message
+    assert "'y' is int64 instead of large_string" in message
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = workshop.write("p.parquet", ROWS)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pipeline.locations._stat", refuse)
+    message = _refusal(path)
+    assert str(path) in message
+    assert "may not be read" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"email": "Email"}, r"'Email' \(e-mail column\): did you mean 'EMail'"),
+        ({"customer_id": "custmerid"}, r"'custmerid' \(key column\): did you mean 'CustomerId'"),
+        ({"first_name": "Zzz"}, r"'Zzz' .*there are: 'CustomerId', 'EMail', 'Segments'"),
+        ({"newest_by": "Zzz"}, r"'Zzz' \(newest by\)"),
+        ({"segments_column": "Segment"}, r"'Segment' .*did you mean 'Segments'"),
+    ],
+)
+def test_a_missing_column_is_named_with_its_nearest(
+    workshop: Any, settings: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ColumnMissing, match=said) as refused:
+        workshop.prepare(ROWS | IN_HIGH, **settings)
+    assert "\n" not in str(refused.value)
