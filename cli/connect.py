@@ -22,7 +22,12 @@ from constant_contact import (
     NotAuthorised,
     SignInExpired,
 )
-from tasks.connection import BlockTokenStore, ConstantContactConnection, connection_slug
+from tasks.connection import (
+    BlockTokenStore,
+    ConstantContactConnection,
+    connection_slug,
+    load_connection,
+)
 
 PRIVACY_STATEMENT = (
     "By connecting you let this system copy personal data of the segments' members (e-mail "
@@ -129,7 +134,7 @@ async def save_and_check(name: str, connection: ConstantContactConnection) -> Ac
         raise CommandFailed(
             f"The connection “{name}” is saved but could not be checked: {error}"
         ) from error
-    saved = await ConstantContactConnection.aload(slug)
+    saved = await load_connection(name)
     saved.account_id = account.encoded_account_id or ""
     saved.account_name = account.organization_name or ""
     await saved.asave(slug, overwrite=True)

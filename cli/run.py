@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -21,6 +21,9 @@ from tasks.report import conclude
 from tasks.report_folder import discard_if_empty, open_report_folder
 from tasks.session import Handover, handing_over, new_session
 from tasks.stops import EXPORT_ERRORS, ExportError, explain_stop
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 # Where an option is not called like the request's field.
 OPTION_OF_FIELD = {"segments": "segment", "attributes": "attribute"}
@@ -98,9 +101,9 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
 
 
 async def _run_flow(request: ExportRequest) -> ExportOutcome:
-    state = await export_segment(request, return_state=True)
+    state: State[Any] = await export_segment(request, return_state=True)
     outcome = await state.aresult(raise_on_failure=False)
-    if isinstance(outcome, BaseException):
+    if not isinstance(outcome, ExportOutcome):
         raise outcome
     return outcome
 

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import polars as pl
 
-# Multipliers that are prime to the lists' lengths spread the names without randomness.
-FIRST_NAMES = ["Amara", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "Gustav", "Hana", "Iñaki", "Jamila", "Kenji", "Layla", "Mateo", "Nadia", "Oskar", "Priya", "Quentin", "Rosa", "Søren", "Tariq", "Úna", "Viktor", "Wanjiru", "Xenia", "Yusuf", "Zoë"]
-LAST_NAMES = ["Andersson", "Brown", "Castillo", "Dubois", "Eriksen", "Fernández", "García", "Haddad", "Ivanova", "Jansen", "Kowalska", "Larsen", "Müller", "Nakamura", "O'Brien", "Papadopoulos", "Quispe", "Rossi", "Silva", "Tanaka", "Usman", "Virtanen", "Weiß", "Xu", "Yılmaz", "Ziegler", "Åkesson", "Öztürk", "Łukasik"]
+FIRST_NAMES = (
+    "Amara", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "Gustav", "Hana", "Iñaki", "Jamila",
+    "Kenji", "Layla", "Mateo", "Nadia", "Oskar", "Priya", "Quentin", "Rosa", "Søren", "Tariq",
+    "Úna", "Viktor", "Wanjiru", "Xenia", "Yusuf", "Zoë"
+)  # fmt: skip
+LAST_NAMES = (
+    "Andersson", "Brown", "Castillo", "Dubois", "Eriksen", "Fernández", "García", "Haddad",
+    "Ivanova", "Jansen", "Kowalska", "Larsen", "Müller", "Nakamura", "O'Brien", "Papadopoulos",
+    "Quispe", "Rossi", "Silva", "Tanaka", "Usman", "Virtanen", "Weiß", "Xu", "Yılmaz",
+    "Ziegler", "Åkesson", "Öztürk", "Łukasik"
+)  # fmt: skip
 CITIES = ("Lisbon", "Oslo", "Nairobi", "Lima", "Kyoto", "Boston", "Graz", "Pune", "Cork", "Turku")
 COUNTRIES = ("PT", "NO", "KE", "PE", "JP", "US", "AT", "IN", "IE", "FI")
 SEGMENT = "Loyalty_High"
@@ -33,11 +41,11 @@ def build_profiles(rows: int) -> pl.LazyFrame:
     )
     kind = number.mod(1000)  # by which one of a thousand it is, a profile has its flaw
     email = (
-        pl.when(kind < 10)
+        pl.when(kind.is_between(0, 9))
         .then(None)
-        .when(kind < 20)
+        .when(kind.is_between(10, 19))
         .then(address.str.replace("@", " at "))
-        .when(kind < 30)
+        .when(kind.is_between(20, 29))
         .then(pl.format(" Customer{}@Example.com ", (number // 1000) * 1000 + 30))
         .otherwise(address)
     )

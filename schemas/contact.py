@@ -312,5 +312,5 @@ def _check(rule: Rule) -> pa.Check:
     def holds(column: pa.PolarsData) -> pl.LazyFrame:
         return column.lazyframe.select(rule.holds(column.key))
 
-    # Nulls are the rule's own business: Pandera would otherwise let every null pass.
+    # Each rule answers for nulls itself; an answer that is null after all must not pass.
     return pa.Check(holds, name=rule.code, error=rule.code, ignore_na=False)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -84,7 +84,7 @@ async def load_connection(name: str) -> ConstantContactConnection:
     names = await list_connections()
     slug = connection_slug(name)
     if slug in names:
-        return await ConstantContactConnection.aload(slug)
+        return await _load_block(slug)
     near = get_close_matches(slug, names, n=3)
     if near:
         hint = f"Did you mean {' or '.join(near)}?"
@@ -93,6 +93,10 @@ async def load_connection(name: str) -> ConstantContactConnection:
     else:
         hint = "There is none yet; ask an administrator to run `segment-export connect NAME`."
     raise UnknownConnection(f"There is no connection “{name}”. {hint}")
+
+
+async def _load_block(slug: str) -> ConstantContactConnection:
+    return cast("ConstantContactConnection", await ConstantContactConnection.aload(slug))
 
 
 async def list_connections() -> list[str]:
@@ -136,7 +140,7 @@ class BlockTokenStore:
 
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
-        block = await ConstantContactConnection.aload(self._slug)
+        block = await _load_block(self._slug)
         return Tokens(
             access_token=block.access_token,
             refresh_token=block.refresh_token,
@@ -145,7 +149,7 @@ class BlockTokenStore:
 
     async def save(self, tokens: Tokens) -> None:
         """Store new tokens; they are in the database when this returns."""
-        block = await ConstantContactConnection.aload(self._slug)
+        block = await _load_block(self._slug)
         block.access_token = tokens.access_token
         block.refresh_token = tokens.refresh_token
         block.access_token_expires_at = tokens.expires_at

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 import sandbox
 from sandbox import SandboxSettings
 
@@ -147,9 +148,7 @@ class World:
         return self.box.state.members(self.list_id)
 
 
-def connect(
-    commands: Commands, box: sandbox.Box, name: str, folder: Path, *more: str
-) -> Finished:
+def connect(commands: Commands, box: sandbox.Box, name: str, folder: Path, *more: str) -> Finished:
     secret, token = folder / "client-secret", folder / "refresh-token"
     secret.write_text(box.client_secret)
     token.write_text(box.refresh_token + "\n")
@@ -197,4 +196,3 @@ def sample() -> Path:
     folder = ROOT.parent / "shared" / "data"
     assert folder.is_dir(), "the sample data is expected in ../shared/data"
     return folder
-

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
-import sandbox
 
+import sandbox
 from tests.e2e.conftest import Commands, World, clean_env, connect
 
 
@@ -65,7 +66,9 @@ def test_connect_refuses_without_consent_and_says_what_is_agreed_to(
     alone: Commands, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("r")
-    done = alone.run("connect", "x", "--client-id", "id", "--refresh-token-file", tmp_path / "token")
+    done = alone.run(
+        "connect", "x", "--client-id", "id", "--refresh-token-file", tmp_path / "token"
+    )
     assert done.code == 2
     assert "personal data" in done.err
     assert "--accept-data-privacy" in done.err
@@ -99,8 +102,6 @@ def test_connect_refuses_a_secret_file_that_holds_none(
 
 
 def test_more_contacts_than_the_contract_allows_are_refused(world: World, tmp_path: Path) -> None:
-    import polars as pl
-
     profiles = tmp_path / "profiles.parquet"
     pl.DataFrame(
         {

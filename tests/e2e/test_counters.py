@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from sandbox import Fault
 
+from sandbox import Fault
 from tests.e2e.conftest import FLAGGED, Finished, World
 
 

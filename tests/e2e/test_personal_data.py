@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import polars as pl
+
 import sandbox
 from sandbox import Fault
-
 from tests.e2e.conftest import Commands, clean_env, connect
 
 # Words that can come from nowhere but a profile.

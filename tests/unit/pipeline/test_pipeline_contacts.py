@@ -292,6 +292,13 @@ def test_a_rejected_profile_does_not_push_out_a_valid_one(workshop: Any) -> None
     assert (verdicts.sent, verdicts.rejected, verdicts.duplicates) == (1, 1, 0)
 
 
+def test_a_rejected_profile_is_not_counted_as_amended(workshop: Any, tmp_path: Path) -> None:
+    rows = _all_in_high({"EMail": ["bad", "a@x.com"], "First": ["n" * 51, "n" * 51]})
+    verdicts = workshop.prepare(rows, first_name="First", report_dir=tmp_path / "r").verdicts
+    assert (verdicts.amended, verdicts.amend_reasons) == (1, {"first_name_too_long": 1})
+    assert pl.read_parquet(tmp_path / "r" / "amended.parquet")["customer_id"].to_list() == ["c0001"]
+
+
 def test_a_duplicate_is_not_counted_as_amended(workshop: Any, tmp_path: Path) -> None:
     rows = _all_in_high({"EMail": ["a@x.com"] * 2, "First": ["ok", "n" * 51]})
     verdicts = workshop.prepare(rows, first_name="First", report_dir=tmp_path / "r").verdicts
