@@ -9,16 +9,17 @@ from rich.console import Console
 
 import sandbox
 from cli.connect import ConnectionForm, fill_in, save_and_check
-from cli.errors import FAILED
+from cli.errors import FAILED, CommandRefused
 from cli.prefect_api import prefect_api
 from cli.progress import watching
 from cli.run import execute, exit_code
 from cli.sample_profiles import SEGMENT, write_profiles
 from cli.sandbox import write_secrets
 from cli.summary import print_summary
+from pipeline import ReportUnwritable
+from pipeline.private_files import make_private_folder
 from schemas.export import AttributeMapping, ExportRequest
 from schemas.outcome import ExportOutcome
-from tasks.report_folder import make_private_folder
 
 LIST_NAME = "Loyal customers"
 CONNECTION = "demo"
@@ -26,7 +27,10 @@ CONNECTION = "demo"
 
 def run_demo(profiles: int, folder: Path, *, as_json: bool) -> int:
     """Make up customers, start a sandbox, export a segment into it; return the exit code."""
-    folder = make_private_folder(folder)
+    try:
+        folder = make_private_folder(folder)
+    except ReportUnwritable as error:
+        raise CommandRefused(str(error)) from error
     # A Prefect of its own: the demo leaves nothing in anybody's set-up.
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
     os.environ.pop("PREFECT_API_URL", None)

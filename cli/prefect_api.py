@@ -34,7 +34,8 @@ def prefect_api(
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     say("No Prefect API is configured (PREFECT_API_URL): starting an embedded one.")
-    with EmbeddedPrefect() as embedded, ThreadPoolExecutor(1, "prefect") as executor:
+    # In this order: when the API is stopped early, waiting for it ends too.
+    with ThreadPoolExecutor(1, "prefect") as executor, EmbeddedPrefect() as embedded:
         is_ready = executor.submit(embedded.wait_until_ready)
         if meanwhile is not None:
             wait([is_ready, meanwhile], return_when=FIRST_EXCEPTION)

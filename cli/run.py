@@ -13,9 +13,9 @@ from cli.prefect_api import prefect_api
 from cli.progress import Watcher, watching
 from cli.summary import print_summary
 from flows.export_segment import export_segment
+from pipeline import ReportUnwritable
 from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome, Status
-from tasks.errors import ExportRefused
 from tasks.preparation import prepare_telling
 from tasks.report import conclude
 from tasks.report_folder import discard_if_empty, open_report_folder
@@ -80,7 +80,7 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
     """
     try:
         report_dir = open_report_folder(request)
-    except ExportRefused as error:
+    except ReportUnwritable as error:
         return _refuse(request, error)
     try:
         with ThreadPoolExecutor(1, "prepare") as executor:

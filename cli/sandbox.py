@@ -8,8 +8,8 @@ from threading import Thread
 
 import sandbox
 from cli.errors import CommandRefused
-from tasks.errors import ExportRefused
-from tasks.report_folder import make_private_folder, write_private_file
+from pipeline import ReportUnwritable
+from pipeline.private_files import make_private_folder, write_private_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def serve_sandbox(
         folder = make_private_folder(folder)
         # In a thread of its own, as `ready` is called on the loop that would do what it asks for.
         sandbox.serve(port=port, ready=lambda box: Thread(target=prepare, args=(box,)).start())
-    except ExportRefused as error:
+    except ReportUnwritable as error:
         raise CommandRefused(str(error)) from error
     except OSError as error:
         raise CommandRefused(

@@ -90,7 +90,6 @@ def prepare(
     *,
     report_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-    contact_allowance: int | None = None,
 ) -> Prepared:
     """Decide what becomes of every profile in the segments; nothing is sent.
 
@@ -100,7 +99,6 @@ def prepare(
         request: the export as asked for.
         report_dir: folder for `rejects.parquet` and `amended.parquet`; None writes nothing.
         on_progress: told rows done and rows in all, a few times a second at most.
-        contact_allowance: the most contacts that the customer's contract allows.
 
     Raises PipelineError.
     """
@@ -120,11 +118,6 @@ def prepare(
         report_dir=report_dir,
         on_progress=on_progress,
     )
-    if contact_allowance is not None and verdicts.sent > contact_allowance:
-        raise ContactAllowanceExceeded(
-            f"The delivery holds {verdicts.sent:,} contacts and the connection's contract allows "
-            f"{contact_allowance:,}: export smaller segments or raise the connection's allowance."
-        )
     return Prepared(
         selection=selection,
         mapping=mapping,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -11,7 +10,7 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from pipeline.errors import ReportUnwritable, one_line
+from pipeline.private_files import explaining, make_private_folder, open_private_file
 
 REJECTS = "rejects.parquet"
 AMENDED = "amended.parquet"
@@ -33,8 +32,6 @@ AMEND_COLUMNS: _Columns = {
 }
 # Whether an amended contact goes is known only when all duplicates are.
 _AMEND_CANDIDATES: _Columns = {**AMEND_COLUMNS, "row": pl.UInt32()}
-_PRIVATE_FOLDER = 0o700
-_PRIVATE_FILE = 0o600
 
 
 class VerdictReport:
@@ -49,25 +46,25 @@ class VerdictReport:
         self.rejects_path = folder / REJECTS
         self.amended_path = folder / AMENDED
         self.reject_rows = 0
-        with _explaining(folder):
-            make_private(folder)
+        with explaining(folder):
+            make_private_folder(folder)
             self._rejects = _PrivateParquet(folder, REJECTS, REJECT_COLUMNS)
             self._amend_candidates = _PrivateParquet(folder, "candidates", _AMEND_CANDIDATES)
 
     def add_rejects(self, rejects: pl.DataFrame) -> None:
         """Append profiles that do not go, with the columns of REJECT_COLUMNS."""
         self.reject_rows += rejects.height
-        with _explaining(self._folder):
+        with explaining(self._folder):
             self._rejects.write(rejects)
 
     def add_amended(self, amended: pl.DataFrame) -> None:
         """Append values left out, with the columns of AMEND_COLUMNS and the profile's `row`."""
-        with _explaining(self._folder):
+        with explaining(self._folder):
             self._amend_candidates.write(amended)
 
     def finish(self, lost_rows: pl.Series) -> None:
         """Drop the amendments of rows that turned out as duplicates, and publish both files."""
-        with _explaining(self._folder):
+        with explaining(self._folder):
             self._amend_candidates.close()
             amended = _PrivateParquet(self._folder, AMENDED, AMEND_COLUMNS)
             try:
@@ -92,21 +89,13 @@ class VerdictReport:
         self._amend_candidates.discard()
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter; one in use already keeps its permissions."""
-    folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
-        folder.chmod(_PRIVATE_FOLDER)
-
-
 class _PrivateParquet:
     """A Parquet file under a temporary name, readable by its owner alone from its first byte."""
 
     def __init__(self, folder: Path, name: str, columns: _Columns) -> None:
         self._path = folder / f".{name}.{os.getpid()}.part"
         self._columns = columns
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, _PRIVATE_FILE)
-        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
+        self._file: IO[bytes] = os.fdopen(open_private_file(self._path), "wb")
         schema = pl.DataFrame(schema=columns).to_arrow().schema
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
 
@@ -130,18 +119,6 @@ class _PrivateParquet:
     def discard(self) -> None:
         self.close()
         self._path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _explaining(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as failed:
-        reason = failed.strerror or type(failed).__name__
-        raise ReportUnwritable(
-            f"The report folder {one_line(folder)} cannot be written ({one_line(reason)}): choose "
-            "another (--report-dir)."
-        ) from None
 
 
 def reject_lines(

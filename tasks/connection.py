@@ -101,13 +101,13 @@ async def _load_block(slug: str) -> ConstantContactConnection:
 
 async def list_connections() -> list[str]:
     """List the names of all connections, sorted."""
+    slug = ConstantContactConnection.get_block_type_slug()
     async with get_client() as client:
         try:
-            documents = await client.read_block_documents_by_type(
-                ConstantContactConnection.get_block_type_slug(), include_secrets=False
-            )
+            await client.read_block_type_by_slug(slug)
         except ObjectNotFound:  # the first connection registers the type
             return []
+        documents = await client.read_block_documents_by_type(slug, include_secrets=False)
     return sorted(document.name for document in documents if document.name)
 
 

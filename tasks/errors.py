@@ -2,8 +2,7 @@
 
     ExportRefused
     ├── UnknownConnection    no connection of that name
-    ├── UnknownCustomField   the account has no such custom field
-    └── ReportFolderUnusable the report cannot be written where it was asked for
+    └── UnknownCustomField   the account has no such custom field
 
 Each message is one line for a person, picklable, without personal data.
 """
@@ -19,7 +18,3 @@ class UnknownConnection(ExportRefused):
 
 class UnknownCustomField(ExportRefused):
     """The account has no such custom field."""
-
-
-class ReportFolderUnusable(ExportRefused):
-    """The report cannot be written where it was asked for."""

@@ -8,9 +8,9 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
 from pipeline.outcome import add_up, decide_status, find_imbalance, phrase_outcome
+from pipeline.private_files import write_private_file
 from schemas.outcome import BatchOutcome, Counts, ExportOutcome, Status
 from tasks.preparation import count_verdicts
-from tasks.report_folder import write_private_file
 from tasks.session import ExportSession, current_session
 
 REPORT_ARTIFACT_KEY = "export-report"

@@ -53,14 +53,12 @@ class Workshop:
         profiles: Rows | Path | str | None = None,
         *,
         report_dir: Path | None = None,
-        contact_allowance: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         **settings: Any,
     ) -> Prepared:
         return prepare(
             self.request(profiles, **settings),
             report_dir=report_dir,
-            contact_allowance=contact_allowance,
             on_progress=on_progress,
         )
 

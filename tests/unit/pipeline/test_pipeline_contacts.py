@@ -342,9 +342,11 @@ def test_more_contacts_than_the_contract_allows_are_refused_with_both_numbers(
     workshop: Any,
 ) -> None:
     rows = _all_in_high({"EMail": ["a@x.com", "b@x.com", "bad"]})
-    assert workshop.prepare(rows, contact_allowance=2).verdicts.sent == 2
+    prepared = workshop.prepare(rows)
+    prepared.require_allowance(2)
+    prepared.require_allowance(None)
     with pytest.raises(ContactAllowanceExceeded, match=r"holds 2 contacts.*allows 1"):
-        workshop.prepare(rows, contact_allowance=1)
+        prepared.require_allowance(1)
 
 
 def test_progress_ends_at_all_rows(workshop: Any) -> None:
