@@ -46,11 +46,11 @@ def prefect_api(
             try:
                 yield
             finally:
-                _send_what_is_queued()
+                send_what_is_queued()
 
 
-def _send_what_is_queued() -> None:
-    # Prefect sends logs and events from the background; once its API is gone it would keep trying.
+def send_what_is_queued() -> None:
+    """Wait until Prefect has sent its logs and events: once its API is gone it keeps trying."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

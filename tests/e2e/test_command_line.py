@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import sandbox
-from tests.e2e.conftest import Commands, World, clean_env, connect
+from tests.conftest import Commands, World, clean_env, connect
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.e2e.conftest import ROOT, PrefectServer, World
+from tests.conftest import ROOT, PrefectServer, World
 
 PATIENCE_S = 90.0
 

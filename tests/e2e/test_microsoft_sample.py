@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.e2e.conftest import World
+from tests.conftest import World
 
 # DuckDB's own words for: who is in the segments, under which address, by which names.
 EXPECTED = """

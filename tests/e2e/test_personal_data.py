@@ -7,7 +7,7 @@ import polars as pl
 
 import sandbox
 from sandbox import Fault
-from tests.e2e.conftest import Commands, clean_env, connect
+from tests.conftest import Commands, clean_env, connect
 
 # Words that can come from nowhere but a profile.
 MARKS = ("zanzibarina", "quokkaberg", "wolpertinger")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from sandbox import Fault
-from tests.e2e.conftest import FLAGGED, Finished, World
+from tests.conftest import FLAGGED, Finished, World
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """Bad input: one clear line, exit code 2, nothing uploaded."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.e2e.conftest import World
+from tests.conftest import Finished, World
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,14 @@ def _custom_field(connected: World) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_refused_in_one_line_and_nothing_is_uploaded(
-    world: World, tables: Path, case: str
+    world: World, tables: Path, here: Callable[..., Finished], case: str
 ) -> None:
     changes, expected = CASES[case]
     options = {**GOOD, "--list-id": world.list_id, "--connection": world.connection, **changes}
     options["--profiles"] = str(tables / options["--profiles"])
     uploads = len(world.box.state.requests("file_import"))
 
-    done = world.commands.run("run", *[part for item in options.items() for part in item])
+    done = here("run", *[part for item in options.items() for part in item])
 
     assert done.code == 2, done.err
     assert done.out == ""
