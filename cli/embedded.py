@@ -66,6 +66,11 @@ class EmbeddedPrefect:
                 env={**os.environ, **QUIET_ENV},
             )
 
+    @property
+    def server_pid(self) -> int | None:
+        """Return the id of the server's process while there is one."""
+        return self._process.pid if self._process else None
+
     def wait_until_ready(self) -> None:
         """Block until the server answers.
 

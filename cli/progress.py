@@ -70,18 +70,20 @@ class _Lines:
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._write = write
         self._clock = clock
-        self._stage: Stage | None = None
+        self._written: StageProgress | None = None
         self._last_line_at = float("-inf")
 
     def say(self, line: str) -> None:
         self._write(line)
 
     def on_progress(self, progress: StageProgress) -> None:
-        is_new = progress.stage is not self._stage
+        if progress == self._written:
+            return
+        is_new = self._written is None or progress.stage is not self._written.stage
         is_complete = progress.total is not None and progress.done >= progress.total
         is_due = self._clock() - self._last_line_at >= PLAIN_LINE_EVERY_S
         if is_new or is_complete or is_due:
-            self._stage = progress.stage
+            self._written = progress
             self._last_line_at = self._clock()
             of_total = "" if progress.total is None else f" of {progress.total:,}"
             self._write(f"{progress.stage.value}: {progress.done:,}{of_total} {progress.unit}")
@@ -91,11 +93,16 @@ class _Lines:
             self._write(line)
 
 
+def plain_lines(write: Callable[[str], None], clock: Callable[[], float]) -> Watcher:
+    """Give a watcher that writes lines; `clock` in seconds, to write not too often."""
+    return _Lines(write, clock)
+
+
 @contextmanager
 def watching(console: Console) -> Iterator[Watcher]:
     """Give a watcher that suits the console: bars on a terminal, lines elsewhere."""
     if not console.is_terminal:
-        yield _Lines(
+        yield plain_lines(
             lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
             time.monotonic,
         )

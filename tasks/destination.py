@@ -45,10 +45,11 @@ async def _check_custom_fields(client: ConstantContact, wanted: list[str]) -> No
     names = sorted(custom_field.name for custom_field in await client.get_custom_fields())
     for name in wanted:
         if name not in names:
-            raise UnknownCustomField(_phrase_unknown_field(name, names))
+            raise UnknownCustomField(phrase_unknown_field(name, names))
 
 
-def _phrase_unknown_field(name: str, names: list[str]) -> str:
+def phrase_unknown_field(name: str, names: list[str]) -> str:
+    """Say that the account has no such custom field, and which it has."""
     by_lower_case = {existing.lower(): existing for existing in names}
     near = [by_lower_case[key] for key in get_close_matches(name.lower(), by_lower_case, n=3)]
     if near:

@@ -1,0 +1,154 @@
+"""What a run amounts to, decided from counts: a table of every way in which it can end."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.outcome import Stop, add_up, decide_status, find_imbalance, phrase_outcome
+from schemas.outcome import BatchOutcome, BatchState, Counts, Status
+
+HUNDRED = Counts(profiles_in_segment=103, sent=100, rejected=2, duplicates=1)
+
+
+def batch(
+    state: BatchState = BatchState.COMPLETED,
+    *,
+    rows: int = 100,
+    person: int | None = 100,
+    errors: int = 0,
+    correctable: int = 0,
+    unsubscribed: int = 0,
+    earlier: bool = False,
+) -> BatchOutcome:
+    return BatchOutcome(
+        file_name="x.0123456789ab.0001.0123456789ab.csv",
+        rows=rows,
+        bytes=1,
+        activity_id=None if state is BatchState.NOT_SENT else "id",
+        state=state,
+        already_accepted=earlier,
+        person_count=person if state is BatchState.COMPLETED else None,
+        error_count=errors,
+        correctable_count=correctable,
+        cannot_add_to_list_count=unsubscribed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "batches", "stop", "status"),
+    [
+        (HUNDRED, [batch()], None, Status.COMPLETED_WITH_REJECTS),
+        (HUNDRED.model_copy(update={"rejected": 0}), [batch()], None, Status.COMPLETED),
+        (HUNDRED, [batch(earlier=True)], None, Status.NOTHING_TO_DO),
+        (Counts(), [], None, Status.NOTHING_TO_DO),
+        (Counts(profiles_in_segment=2, rejected=2), [], None, Status.COMPLETED_WITH_REJECTS),
+        (HUNDRED, [batch(), batch(earlier=True)], None, Status.COMPLETED_WITH_REJECTS),
+        (HUNDRED, [batch(BatchState.FAILED)], None, Status.FAILED),
+        (HUNDRED, [batch(), batch(BatchState.CANCELLED)], None, Status.FAILED),
+        (HUNDRED, [batch(), batch(BatchState.TIMED_OUT)], None, Status.FAILED),
+        (HUNDRED, [batch(), batch(BatchState.REFUSED)], None, Status.FAILED),
+        (HUNDRED, [batch(BatchState.PROCESSING)], None, Status.INCOMPLETE),
+        (HUNDRED, [batch(BatchState.UNKNOWN)], None, Status.INCOMPLETE),
+        (HUNDRED, [batch(), batch(BatchState.NOT_SENT)], Stop("quota"), Status.INCOMPLETE),
+        (HUNDRED, [batch(BatchState.NOT_SENT)], Stop("down"), Status.FAILED),
+        (HUNDRED, [batch(BatchState.NOT_SENT)], Stop("w", can_continue=True), Status.INCOMPLETE),
+        (HUNDRED, [batch(BatchState.FAILED)], Stop("w", can_continue=True), Status.FAILED),
+    ],
+)
+def test_status_names_the_worst_that_happened(
+    counts: Counts, batches: list[BatchOutcome], stop: Stop | None, status: Status
+) -> None:
+    assert decide_status(counts, batches, stop=stop) is status
+
+
+@pytest.mark.parametrize("field", ["api_errors", "api_correctable", "cannot_add_to_list"])
+def test_completed_is_not_called_success_when_constant_contact_refused_contacts(
+    field: str,
+) -> None:
+    counts = Counts(profiles_in_segment=1, sent=1).model_copy(update={field: 1})
+    assert decide_status(counts, [batch(rows=1, person=1)]) is Status.COMPLETED_WITH_REJECTS
+
+
+@pytest.mark.parametrize(
+    ("one", "unexplained", "imported"),
+    [
+        (batch(), 0, 100),
+        (batch(person=100, correctable=3), 0, 97),  # person_count counts every row
+        (batch(person=97, correctable=3), 0, 97),  # person_count counts those taken
+        (batch(person=97, errors=1, correctable=1, unsubscribed=1), 0, 97),
+        (batch(person=100, unsubscribed=4), 0, 96),
+        (batch(person=96, unsubscribed=4), 0, 96),
+        (batch(person=98, errors=2, unsubscribed=4), 0, 94),
+        (batch(person=60), 40, 60),  # cut off at 4 MB without a word
+        (batch(person=57, correctable=3), 40, 57),
+        (batch(person=0), 100, 0),
+        (batch(person=None), 0, 100),
+        (batch(BatchState.PROCESSING), 0, 0),
+        (batch(BatchState.FAILED), 0, 0),
+    ],
+)
+def test_counters_are_compared_with_what_was_sent_in_either_reading(
+    one: BatchOutcome, unexplained: int, imported: int
+) -> None:
+    assert one.unexplained_rows == unexplained
+    assert one.imported_rows == imported
+
+
+def test_contacts_lost_without_a_word_fail_the_run_and_say_how_many() -> None:
+    batches = [batch(person=60)]
+    imbalance = find_imbalance(HUNDRED, batches, all_cut=True)
+    assert "40 of 100 contacts" in imbalance
+    assert decide_status(HUNDRED, batches, imbalance=imbalance) is Status.FAILED
+
+
+@given(
+    counts=st.builds(
+        Counts,
+        profiles_in_segment=st.integers(0, 9),
+        sent=st.integers(0, 9),
+        rejected=st.integers(0, 9),
+        duplicates=st.integers(0, 9),
+    )
+)
+def test_run_that_cannot_show_the_conservation_law_fails(counts: Counts) -> None:
+    batches = [batch(rows=counts.sent, person=counts.sent)] if counts.sent else []
+    holds = counts.profiles_in_segment == counts.sent + counts.rejected + counts.duplicates
+    assert (find_imbalance(counts, batches, all_cut=True) == "") == holds
+
+
+def test_batches_that_hold_other_than_what_was_sent_fail_the_run() -> None:
+    assert "hold 99" in find_imbalance(HUNDRED, [batch(rows=99, person=99)], all_cut=True)
+    assert find_imbalance(HUNDRED, [batch(rows=99, person=99)], all_cut=False) == ""
+
+
+def test_counters_are_added_up_over_all_batches() -> None:
+    counts = add_up(
+        HUNDRED,
+        [batch(errors=1), batch(correctable=2, earlier=True), batch(unsubscribed=3)],
+    )
+    assert (counts.api_errors, counts.api_correctable, counts.cannot_add_to_list) == (1, 2, 3)
+    assert counts.imported == 294
+
+
+@pytest.mark.parametrize(
+    ("counts", "batches", "stop", "words"),
+    [
+        (HUNDRED, [batch()], None, "Delivered 100 contacts to list “L” in 1 batch; 2 profiles re"),
+        (Counts(), [], None, "Nothing to do: the segments have no members."),
+        (HUNDRED, [batch(earlier=True)], None, "--again"),
+        (HUNDRED, [batch(BatchState.FAILED)], None, "1 batch of 1 did not arrive (failed; 100"),
+        (
+            HUNDRED,
+            [batch(), batch(BatchState.PROCESSING), batch(BatchState.NOT_SENT)],
+            Stop("The window of 60 minutes has ended.", can_continue=True),
+            "1 batch imported, 1 still being imported, 1 not sent. Run the same export again",
+        ),
+    ],
+)
+def test_outcome_is_told_in_one_line(
+    counts: Counts, batches: list[BatchOutcome], stop: Stop | None, words: str
+) -> None:
+    status = decide_status(counts, batches, stop=stop)
+    line = phrase_outcome(status, counts, batches, list_name="L", stop=stop)
+    assert words in line
+    assert "\n" not in line

@@ -1,0 +1,164 @@
+"""The small decisions of the tasks, without Prefect's engine."""
+
+import pickle
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import constant_contact as cc
+from pipeline import ConservationBroken, ReportUnwritable, SourceChanged, UnknownSegment
+from pipeline.private_files import make_private_folder
+from schemas.export import ExportRequest
+from schemas.outcome import BatchOutcome, BatchState, Counts, ExportOutcome, RequestCounts, Status
+from tasks import errors as task_errors
+from tasks.connection import connection_slug
+from tasks.destination import phrase_unknown_field
+from tasks.progress import percent_done
+from tasks.report import render_report
+from tasks.report_folder import open_report_folder
+from tasks.session import Progress, Stage, new_session
+from tasks.stops import explain_stop
+
+REQUEST = ExportRequest(
+    connection="c", list_id="l", profiles="p", segments=("Gold",), email="EMail"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "was_begun", "is_refusal", "can_continue"),
+    [
+        (UnknownSegment("x"), False, True, False),
+        (SourceChanged("x"), True, False, False),
+        (ConservationBroken("x"), False, False, False),
+        (task_errors.UnknownConnection("x"), False, True, False),
+        (cc.ListNotFound("x"), False, True, False),
+        (cc.NotAuthorised("x"), False, True, False),
+        (cc.SignInExpired("x"), True, False, False),
+        (cc.AccessDenied("x"), False, True, False),
+        (cc.ApiUnreachable("x"), False, False, False),
+        (cc.ServerFault("x"), False, False, False),
+        (cc.QuotaExceeded("x"), False, False, True),
+        (cc.WindowClosed("x"), True, False, True),
+    ],
+)
+def test_errors_refuse_fail_or_interrupt_a_run(
+    error: Exception, was_begun: bool, is_refusal: bool, can_continue: bool
+) -> None:
+    stop = explain_stop(error, was_begun=was_begun)  # type: ignore[arg-type] # one of EXPORT_ERRORS
+    assert (stop.is_refusal, stop.can_continue) == (is_refusal, can_continue)
+    assert stop.reason == "x"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [task_errors.UnknownConnection("a message"), task_errors.UnknownCustomField("a message")],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_the_way_between_processes(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own, made a moment ago
+    assert (type(copy), str(copy)) == (type(error), str(error))
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [("ACME Retail", "acme-retail"), ("a_b.c", "a-b-c"), ("Ünï", "n")]
+)
+def test_connections_are_found_by_their_slug(name: str, slug: str) -> None:
+    assert connection_slug(name) == slug
+
+
+@pytest.mark.parametrize(
+    ("existing", "hint"),
+    [
+        (["loyalty_tier", "income"], "Did you mean cf:loyalty_tier?"),
+        (["Loyalty_Tier"], "Did you mean cf:Loyalty_Tier?"),
+        (["income"], "It has: income."),
+        ([], "create the field in Constant Contact first"),
+        ([f"field{n:03}" for n in range(40)], "and 15 more"),
+    ],
+)
+def test_unknown_custom_field_names_those_there_are(existing: list[str], hint: str) -> None:
+    assert hint in phrase_unknown_field("loyalty_teir", existing)
+
+
+def test_progress_of_all_stages_adds_up_to_a_hundred_percent() -> None:
+    with new_session(REQUEST) as session:
+        assert percent_done(session) == 0
+        session.tell(Progress(Stage.PREPARE, 5, 10, "profiles"))
+        assert percent_done(session) == 10
+        for stage in Stage:
+            session.tell(Progress(stage, 10, 10, "profiles"))
+        assert percent_done(session) == 100
+
+
+def test_report_holds_every_number_of_the_outcome() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    outcome = ExportOutcome(
+        status=Status.FAILED,
+        message="It failed.",
+        delivery="0123456789ab",
+        list_id="the-list",
+        started_at=moment,
+        finished_at=moment,
+        counts=Counts(
+            profiles_in_segment=1111,
+            sent=222,
+            rejected=33,
+            duplicates=44,
+            amended=55,
+            imported=66,
+            cannot_add_to_list=77,
+            api_errors=88,
+            api_correctable=99,
+        ),
+        reject_reasons={"email_invalid": 30, "email_missing": 3},
+        amend_reasons={"city_too_long": 55},
+        batches=(
+            BatchOutcome(
+                file_name="b.csv", rows=222, bytes=12345, activity_id="act", state=BatchState.FAILED
+            ),
+        ),
+        requests=RequestCounts(total=10, uploads=1, polls=4, throttled=2, retried=3),
+        notes=("Something to know.",),
+    )
+    report = render_report(outcome, list_name="L")
+    for text in (
+        "# It failed.", "| in the segments | 1,111 |", "| sent | 222 |", "| rejected | 33 |",
+        "| duplicates | 44 |", "| of those sent, amended | 55 |", "| `email_invalid` | 30 |",
+        "| `city_too_long` | 55 |", "| imported | 66 |", "(unsubscribed) | 77 |",
+        "| errors | 88 |", "| correctable errors | 99 |", "`b.csv` | 222 | 12,345 | failed | `act`",
+        "| told to slow down | 2 |", "- Something to know.",
+    ):  # fmt: skip
+        assert text in report
+
+
+def test_report_of_hundreds_of_batches_is_cut() -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    batches = tuple(
+        BatchOutcome(file_name=f"{n}.csv", rows=1, bytes=1, state=BatchState.NOT_SENT)
+        for n in range(300)
+    )
+    outcome = ExportOutcome(
+        status=Status.INCOMPLETE, message="m", delivery="d", list_id="l", started_at=moment,
+        finished_at=moment, counts=Counts(), batches=batches, requests=RequestCounts(),
+    )  # fmt: skip
+    assert "… and 50 more." in render_report(outcome, list_name="L")
+
+
+def test_report_folder_is_private_to_the_user(tmp_path: Path) -> None:
+    folder = open_report_folder(
+        REQUEST.model_copy(update={"report_dir": str(tmp_path / "new" / "report")})
+    )
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_folder_that_others_use_is_refused_rather_than_closed_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    make_private_folder(folder)  # empty: ours to make private
+    folder.chmod(0o755)
+    (folder / "somebody's").touch()
+    with pytest.raises(ReportUnwritable, match="chmod 700"):
+        make_private_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o755
