@@ -28,6 +28,7 @@ from tasks.connection import (
     connection_slug,
     load_connection,
 )
+from tasks.locks import shared_limiter
 
 PRIVACY_STATEMENT = (
     "By connecting you let this system copy personal data of the segments' members (e-mail "
@@ -120,6 +121,7 @@ async def save_and_check(name: str, connection: ConstantContactConnection) -> Ac
             token_store=BlockTokenStore(name),
             api_url=connection.api_url,
             auth_url=connection.auth_url,
+            limiter=shared_limiter(connection.client_id),
         )
         await connection.asave(slug, overwrite=True)
         async with client:

@@ -39,6 +39,7 @@ from constant_contact._models import (
 from constant_contact._pacing import REQUEST_INTERVAL_S, Pacer, RateLimiter
 from constant_contact._polling import ActivityReader, ActivityWatch, wait_for_activities
 from constant_contact._retry import RetryPolicy
+from constant_contact._shared_pacing import MachinePacer
 
 __all__ = [
     "API_URL",
@@ -66,6 +67,7 @@ __all__ = [
     "ImportReceipt",
     "InsecureAddress",
     "ListNotFound",
+    "MachinePacer",
     "MalformedAnswer",
     "MemoryTokenStore",
     "NotAuthorised",

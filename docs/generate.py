@@ -1,7 +1,8 @@
-"""Write docs/reference from the code, so that it cannot say anything else.  # noqa: INP001
+# ruff: noqa: INP001 -- a script, not a package
+"""Write docs/reference from the code, so that it cannot say anything else.
 
-    python docs/generate.py            write the pages
-    python docs/generate.py --check    exit 1, naming the pages that are stale
+python docs/generate.py            write the pages
+python docs/generate.py --check    exit 1, naming the pages that are stale
 """
 
 import inspect
@@ -112,7 +113,8 @@ def build_settings() -> str:
         "## Settings of an export",
         "What the run form asks for, and what `parameters: {request: …}` of a saved export holds. "
         "On the command line each is an option, `--` and its name with dashes; `segments` is "
-        "`--segment` and `attributes` is `--attribute`, and both may be repeated.",
+        f"`{OPTION_OF_SETTING['segments']}` and `attributes` is "
+        f"`{OPTION_OF_SETTING['attributes']}`, and both may be repeated.",
         setting_table(ExportRequest),
         "Each of `attributes` holds:",
         setting_table(AttributeMapping),
@@ -159,6 +161,7 @@ def build_sandbox() -> str:
     admin, _, endpoints = doc(_admin).partition("\n\n    ")
     summary, *rest = paragraphs(admin)
     operations = [(f"`{o.name}`", f"`{o.method} {o.path}`") for o in list_operations()]
+    operations.append(("`token`", "a refresh of the sign-in, at the sign-in service"))
     fault, _, kinds = doc(Fault).partition("\nKinds, and")
     return page(
         "Sandbox",
@@ -256,7 +259,7 @@ def type_text(kind: Any) -> str:
     if origin in (tuple, frozenset):
         return f"list of {type_text(arguments[0])}"
     if origin is dict:
-        return f"{type_text(arguments[1])} by {type_text(arguments[0])}"
+        return f"{type_text(arguments[0])} to {type_text(arguments[1])}"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     return names.get(kind) or str(kind.__name__)
 
@@ -272,8 +275,10 @@ def default_text(default: object) -> str:
         return "–"
     if isinstance(default, bool):
         return "yes" if default else "no"
+    if isinstance(default, float) and default.is_integer():
+        return str(int(default))
     if isinstance(default, int | float):
-        return f"{default:,}"
+        return str(default)
     return f"`{default}`"
 
 

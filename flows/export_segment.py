@@ -13,7 +13,7 @@ from tasks.batches import upload_batches
 from tasks.connection import open_client
 from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
-from tasks.journal import read_journal
+from tasks.journal import read_journal, sole_run
 from tasks.preparation import prepare_contacts, settle_delivery
 from tasks.progress import showing_progress
 from tasks.report import write_report
@@ -58,6 +58,7 @@ async def deliver(session: ExportSession) -> None:
         if isinstance(refusal, BaseException):
             raise refusal
     settle_delivery(session)
-    await read_journal()
-    await upload_batches()
-    await wait_for_imports()
+    async with sole_run(session):
+        await read_journal()
+        await upload_batches()
+        await wait_for_imports()

@@ -1,8 +1,5 @@
 """A connection to one Constant Contact account, kept as a Prefect block."""
 
-import asyncio
-import fcntl
-import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,14 +10,12 @@ from typing import ClassVar, cast
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import get_current_settings
 from pydantic import ConfigDict, Field, SecretStr
 
 from constant_contact import ConstantContact, Credentials, Tokens
 from tasks.errors import UnknownConnection
+from tasks.locks import machine_lock, shared_limiter
 from tasks.session import ExportSession
-
-LOCK_POLL_S = 0.05
 
 
 class ConstantContactConnection(Block):
@@ -125,6 +120,7 @@ async def open_client(session: ExportSession) -> AsyncIterator[None]:
         token_store=BlockTokenStore(session.request.connection),
         api_url=connection.api_url,
         auth_url=connection.auth_url,
+        limiter=shared_limiter(connection.client_id),
         deadline=session.deadline.timestamp(),
         on_event=session.handover.on_event,
     ) as client:
@@ -157,22 +153,4 @@ class BlockTokenStore:
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Let one process of this machine at a time refresh this connection's tokens."""
-        return _hold_file_lock(f"token-{self._slug}")
-
-
-@asynccontextmanager
-async def _hold_file_lock(name: str) -> AsyncIterator[None]:
-    # The kernel lets go of the lock when its holder dies, whatever kills it.
-    folder = get_current_settings().home / "segment-export"
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(LOCK_POLL_S)
-        yield
-    finally:
-        os.close(descriptor)
+        return machine_lock(f"token-{self._slug}")

@@ -1,12 +1,16 @@
 """Read back from Constant Contact what earlier runs of the same delivery got accepted."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from prefect import task
 
-from constant_contact import Activity
+from constant_contact import Activity, WindowClosed
 from pipeline import parse_batch_file_name
-from tasks.session import current_session
+from tasks.locks import machine_lock
+from tasks.session import ExportSession, current_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,22 @@ def _choose_accepted(
         if known is None or (activity.state.is_finished and not known.state.is_finished):
             accepted[number, digest] = activity
     return accepted
+
+
+@asynccontextmanager
+async def sole_run(session: ExportSession) -> AsyncIterator[None]:
+    """Let one run of a delivery at a time go on, on this machine; another finds it done then.
+
+    Raises:
+        WindowClosed: the other run took longer than this one's window.
+    """
+
+    def check_window() -> None:
+        session.note("Another run of the same delivery was at work; this one waited for it.")
+        if datetime.now(UTC) >= session.deadline:
+            raise WindowClosed(
+                "Another run of the same delivery is still at work. Run the export again later."
+            )
+
+    async with machine_lock(f"delivery-{session.delivery}", while_waiting=check_window):
+        yield
