@@ -26,6 +26,7 @@ from tasks.connection import (
     BlockTokenStore,
     ConstantContactConnection,
     connection_slug,
+    list_connections,
     load_connection,
 )
 from tasks.locks import shared_limiter
@@ -115,6 +116,7 @@ async def save_and_check(name: str, connection: ConstantContactConnection) -> Ac
         CommandFailed: the account could not be asked.
     """
     slug = connection_slug(name)
+    previous = await load_connection(name) if slug in await list_connections() else None
     try:
         client = ConstantContact(
             credentials=connection.credentials,
@@ -128,7 +130,10 @@ async def save_and_check(name: str, connection: ConstantContactConnection) -> Ac
             account = await client.get_account()
             await _check_activities(client)
     except SignInExpired as error:
-        await ConstantContactConnection.adelete(slug)
+        if previous is None:
+            await ConstantContactConnection.adelete(slug)
+        else:
+            await previous.asave(slug, overwrite=True)
         raise CommandRefused(f"{error} Nothing was saved.") from error
     except (AccessDenied, NotAuthorised, InsecureAddress) as error:
         raise CommandRefused(str(error)) from error

@@ -1,7 +1,6 @@
 """`segment-export demo`: a whole export on made-up customers, into a sandbox."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -31,10 +30,6 @@ def run_demo(profiles: int, folder: Path, *, as_json: bool) -> int:
         folder = make_private_folder(folder)
     except ReportUnwritable as error:
         raise CommandRefused(str(error)) from error
-    # A Prefect of its own: the demo leaves nothing in anybody's set-up.
-    os.environ["PREFECT_HOME"] = str(folder / "prefect")
-    os.environ.pop("PREFECT_API_URL", None)
-    os.environ.pop("PREFECT_PROFILE", None)
     table = folder / "profiles.parquet"
     with watching(Console(stderr=True)) as watcher, sandbox.running() as box:
         watcher.say(f"Making up {profiles:,} customers in {table}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import FAILED, CommandError
-from cli.prefect_api import keep_prefect_quiet
+from cli.prefect_api import isolate_prefect, keep_prefect_quiet
 
 app = typer.Typer(
     name="segment-export",
@@ -21,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
@@ -217,6 +219,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Show a whole export on made-up customers, into a stand-in Constant Contact; needs nothing."""
+    isolate_prefect(folder)  # before anything imports Prefect, which reads its settings once
     from cli.demo import run_demo
 
     raise typer.Exit(run_demo(profiles, folder, as_json=as_json))
@@ -266,7 +269,9 @@ def main() -> None:
             raise
         typer.echo(f"segment-export: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as end:
+        if end.code != TYPER_INTERRUPTED:
+            raise
         typer.echo(
             "segment-export: stopped. Run the same command again to continue where it stopped.",
             err=True,

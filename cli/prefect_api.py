@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cli.embedded import EmbeddedPrefect, configured_api_url
+from cli.errors import CommandFailed
 
 QUIET_PREFECT = {
     # Prefect's own log lines go to its API, not onto the terminal
@@ -28,7 +30,8 @@ def prefect_api(
     Where work that goes on `meanwhile` fails before an embedded API is up, its error is raised at
     once.
     """
-    if configured_api_url() is not None:
+    if (api_url := configured_api_url()) is not None:
+        _require_answer(api_url)
         yield
         return
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -49,6 +52,21 @@ def prefect_api(
                 send_what_is_queued()
 
 
+def _require_answer(api_url: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            trouble = client.api_healthcheck()
+    except Exception as error:  # noqa: BLE001 -- whatever keeps it from answering
+        trouble = error
+    if trouble is not None:
+        raise CommandFailed(
+            f"The Prefect API at {api_url} does not answer ({type(trouble).__name__}). Start it, "
+            "or unset PREFECT_API_URL to use an embedded one."
+        ) from trouble
+
+
 def send_what_is_queued() -> None:
     """Wait until Prefect has sent its logs and events: once its API is gone it keeps trying."""
     from prefect.events.worker import EventsWorker
@@ -56,6 +74,14 @@ def send_what_is_queued() -> None:
 
     for worker in (APILogWorker, EventsWorker):
         worker.drain_all(timeout=DRAIN_TIMEOUT_S)
+
+
+def isolate_prefect(folder: Path) -> None:
+    """Give this process a Prefect of its own below a folder, apart from anybody's set-up."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_API_")]:
+        del os.environ[name]
+    os.environ.pop("PREFECT_PROFILE", None)
+    os.environ["PREFECT_HOME"] = str(folder.absolute() / "prefect")
 
 
 def keep_prefect_quiet() -> None:

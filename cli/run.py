@@ -97,7 +97,8 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
     except EXPORT_ERRORS as error:
         return _refuse(request, error)
     finally:
-        discard_if_empty(report_dir)
+        if not request.report_dir:
+            discard_if_empty(report_dir)
 
 
 async def _run_flow(request: ExportRequest) -> ExportOutcome:

@@ -24,7 +24,8 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
         table.add_column(justify="right")
         table.add_column()
         table.add_row(f"{counts.profiles_in_segment:,}", "profiles in the segments")
-        table.add_row(f"{counts.sent:,}", "contacts sent")
+        was_sent = any(batch.activity_id is not None for batch in outcome.batches)
+        table.add_row(f"{counts.sent:,}", "contacts sent" if was_sent else "contacts to send")
         for reason, number in sorted(
             outcome.reject_reasons.items(), key=lambda item: (-item[1], item[0])
         ):
@@ -35,8 +36,8 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
             table.add_row(f"{counts.amended:,}", "sent without a field that broke its rule")
         if outcome.batches:
             table.add_row(f"{counts.imported:,}", "imported, as Constant Contact counts")
-        table.add_row(f"{len(outcome.batches):,}", "batches")
-        table.add_row(f"{outcome.requests.total:,}", "requests")
+        table.add_row(f"{len(outcome.batches):,}", "batches in all")
+        table.add_row(f"{outcome.requests.total:,}", "requests in all")
         console.print()
         console.print(table)
     for note in outcome.notes:

@@ -64,8 +64,12 @@ def decide_status(
     *,
     stop: Stop | None = None,
     imbalance: str = "",
+    has_waited: bool = False,
 ) -> Status:
-    """Name how the run ended, the worst thing first."""
+    """Name how the run ended, the worst thing first.
+
+    `has_waited`: an import was still under way, so that the run did have something to do.
+    """
     if imbalance or any(batch.state.is_lost for batch in batches):
         return Status.FAILED
     if stop is not None:
@@ -73,15 +77,12 @@ def decide_status(
         return Status.INCOMPLETE if stop.can_continue or was_begun else Status.FAILED
     if any(batch.state is not BatchState.COMPLETED for batch in batches):
         return Status.INCOMPLETE
-    if counts.profiles_in_segment == 0 or (batches and _was_complete_before(batches)):
+    was_complete_before = all(batch.already_accepted for batch in batches) and not has_waited
+    if counts.profiles_in_segment == 0 or (batches and was_complete_before):
         return Status.NOTHING_TO_DO
     if counts.rejected or counts.api_errors or counts.api_correctable or counts.cannot_add_to_list:
         return Status.COMPLETED_WITH_REJECTS
     return Status.COMPLETED
-
-
-def _was_complete_before(batches: Sequence[BatchOutcome]) -> bool:
-    return all(batch.already_accepted for batch in batches)
 
 
 def phrase_outcome(
@@ -130,10 +131,17 @@ def _remainders(counts: Counts) -> list[str]:
 
 
 def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
-    lost = [batch for batch in batches if batch.state.is_lost]
+    refused = [batch for batch in batches if batch.state is BatchState.REFUSED]
+    lost = [batch for batch in batches if batch.state.is_lost and batch not in refused]
     parts = []
     if stop is not None:
         parts.append(stop.reason)
+    if refused:
+        parts.append(
+            f"Constant Contact refused {_count(len(refused), 'batch', 'batches')} of "
+            f"{len(batches):,} ({_count(sum(batch.rows for batch in refused), 'contact')}); the "
+            "report's notes say why."
+        )
     if lost:
         states = ", ".join(sorted({batch.state.value for batch in lost}))
         parts.append(

@@ -24,7 +24,10 @@ REQUIRED = ("customer_id", "email")
 
 _CONTRACT = "Constant Contact V3 contract, contactsCSVImport and JsonImportContact"
 _KNOWLEDGE_BASE = "Constant Contact knowledge base 37423, standard headings and character limits"
-_HTML = "HTML Standard, input type=email; staff: complete domain, no spaces, commas or brackets"
+_HTML = (
+    "HTML Standard, input type=email; Constant Contact's support: a complete domain, no spaces, "
+    "commas or brackets"
+)
 _OURS = "segment-export"
 
 # The smaller one where the contract and the knowledge base differ. None: not a matter of length.

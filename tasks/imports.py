@@ -36,6 +36,7 @@ async def wait_for_imports() -> ImportFindings:
         _tell_progress(session)
 
     if number_by_id:
+        session.has_waited = True
         _tell_progress(session)
         try:
             await wait_for_activities(

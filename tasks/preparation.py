@@ -37,8 +37,8 @@ def settle_delivery(session: ExportSession) -> None:
     prepared.require_allowance(session.contact_allowance)
     if prepared.members_without_profile:
         session.note(
-            f"{prepared.members_without_profile:,} members of the segments have no profile and "
-            "are left out."
+            "Members of the segments who have no profile, and are left out: "
+            f"{prepared.members_without_profile:,}."
         )
 
 

@@ -44,7 +44,13 @@ def conclude(session: ExportSession) -> ExportOutcome:
     if session.stop is not None and session.stop.is_refusal:
         status, message = Status.FAILED, session.stop.reason
     else:
-        status = decide_status(counts, batches, stop=session.stop, imbalance=imbalance)
+        status = decide_status(
+            counts,
+            batches,
+            stop=session.stop,
+            imbalance=imbalance,
+            has_waited=session.has_waited,
+        )
         message = phrase_outcome(
             status,
             counts,

@@ -4,6 +4,7 @@ A client holds secrets and a batch holds personal data; Prefect keeps parameters
 So tasks take ids and counts, and find the rest here.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ class ExportSession:
     """One run: what it was asked, what it holds open, and what it knows so far.
 
     `accepted` are activities of an earlier run by their batch's number and digest;
-    `earlier_ids` all activities that ever carried a name of this delivery.
+    `earlier_ids` all activities that ever carried a name of this delivery; `has_waited` says that
+    an import was still under way during this run.
     """
 
     request: ExportRequest
@@ -75,6 +77,7 @@ class ExportSession:
     batches: dict[int, BatchOutcome] = field(default_factory=dict)
     waiting_bodies: dict[int, bytes] = field(default_factory=dict)
     all_cut: bool = False
+    has_waited: bool = False
     stop: Stop | None = None
     notes: list[str] = field(default_factory=list)
     progress: dict[Stage, Progress] = field(default_factory=dict)
@@ -139,6 +142,8 @@ def handing_over(handover: Handover) -> Iterator[None]:
 @contextmanager
 def new_session(request: ExportRequest) -> Iterator[ExportSession]:
     """Begin a run; inside this block `current_session` gives it to every task."""
+    # Without a level of its own it has the root logger's, which hides what is only to be known.
+    logging.getLogger("segment_export").setLevel(logging.INFO)
     session = ExportSession(
         request=request,
         handover=_handover.get() or Handover(),

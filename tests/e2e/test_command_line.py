@@ -1,12 +1,16 @@
 """The command line as a person meets it."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import sandbox
+from sandbox import Fault
 from tests.conftest import Commands, World, clean_env, connect
 
 
@@ -62,6 +66,43 @@ def test_bad_input_does_not_wait_for_an_embedded_prefect(alone: Commands) -> Non
     )
 
 
+def test_unreachable_prefect_api_is_named(alone: Commands, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("r")
+    done = alone.run(
+        "connect", "x", "--client-id", "id", "--refresh-token-file", tmp_path / "token",
+        "--accept-data-privacy", PREFECT_API_URL="http://127.0.0.1:9/api",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "http://127.0.0.1:9/api does not answer" in done.err
+    assert "defect" not in done.err
+
+
+def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.parquet"
+    pl.DataFrame(
+        {"CustomerId": ["a"], "EMail": [f"{world.list_id}@x.com"], "Segments": [["Gold"]]}
+    ).write_parquet(profiles)
+    world.box.script(Fault(operation="file_import", kind="duration", seconds=60))
+    with subprocess.Popen(
+        [
+            sys.executable, "-m", "cli.main", "run", "--connection", world.connection,
+            "--list-id", world.list_id, "--profiles", profiles, "--segment", "Gold",
+            "--email", "EMail",
+        ],
+        stderr=subprocess.PIPE, text=True, env=world.commands.env, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Waiting for imports" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        code = process.wait(timeout=60)
+    assert code == 1
+    assert "Run the same command again to continue" in said
+    assert "Traceback" not in said
+
+
 def test_connect_refuses_without_consent_and_says_what_is_agreed_to(
     alone: Commands, tmp_path: Path
 ) -> None:
@@ -82,6 +123,18 @@ def test_connect_tells_the_account_and_refuses_a_spent_token(world: World, tmp_p
         second = connect(world.commands, box, f"{tmp_path.name} Two", tmp_path)
         assert second.code == 2
         assert "Nothing was saved" in second.err
+        renewed = connect(world.commands, box, f"{tmp_path.name} One", tmp_path)
+        assert renewed.code == 2
+        assert "Nothing was saved" in renewed.err
+        profiles = tmp_path / "profiles.parquet"
+        pl.DataFrame(
+            {"CustomerId": ["a"], "EMail": ["a@x.com"], "Segments": [["Gold"]]}
+        ).write_parquet(profiles)
+        still_works = world.export(
+            "--profiles", profiles, "--segment", "Gold", "--email", "EMail",
+            connection=f"{tmp_path.name} One", list_id=box.add_list("Gold"),
+        )  # fmt: skip
+        assert still_works.code == 0, still_works.err
         assert box.refresh_token not in first.out + first.err + second.out + second.err
 
 

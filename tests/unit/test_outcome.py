@@ -137,6 +137,7 @@ def test_counters_are_added_up_over_all_batches() -> None:
         (Counts(), [], None, "Nothing to do: the segments have no members."),
         (HUNDRED, [batch(earlier=True)], None, "--again"),
         (HUNDRED, [batch(BatchState.FAILED)], None, "1 batch of 1 did not arrive (failed; 100"),
+        (HUNDRED, [batch(BatchState.REFUSED)], None, "Constant Contact refused 1 batch of 1 (100"),
         (
             HUNDRED,
             [batch(), batch(BatchState.PROCESSING), batch(BatchState.NOT_SENT)],
@@ -152,3 +153,9 @@ def test_outcome_is_told_in_one_line(
     line = phrase_outcome(status, counts, batches, list_name="L", stop=stop)
     assert words in line
     assert "\n" not in line
+
+
+def test_run_that_waited_for_an_earlier_run_s_import_did_have_something_to_do() -> None:
+    batches = [batch(earlier=True)]
+    assert decide_status(HUNDRED, batches, has_waited=False) is Status.NOTHING_TO_DO
+    assert decide_status(HUNDRED, batches, has_waited=True) is Status.COMPLETED_WITH_REJECTS
