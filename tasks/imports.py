@@ -1,5 +1,6 @@
 """Wait until Constant Contact has imported what was uploaded."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from prefect import task
@@ -10,6 +11,11 @@ from schemas.outcome import BatchState
 from tasks.batches import update_batch
 from tasks.session import ExportSession, Progress, Stage, current_session
 from tasks.stops import explain_stop
+
+UNCOUNTED_NOTE = (
+    "Constant Contact did not say how many contacts it took from some batches, so that could not "
+    "be compared with what was sent."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ async def wait_for_imports() -> ImportFindings:
             )
         except ConstantContactError as error:
             session.stop = session.stop or explain_stop(error, was_begun=True)
+    if session.stop is None:
+        await _ask_for_missing_counters(session)
     states = [batch.state for batch in session.batches.values()]
     pending = sum(state.is_pending for state in states)
     if pending and session.stop is None:
@@ -58,6 +66,18 @@ async def wait_for_imports() -> ImportFindings:
         finished=sum(state is BatchState.COMPLETED or state.is_lost for state in states),
         pending=pending,
     )
+
+
+async def _ask_for_missing_counters(session: ExportSession) -> None:
+    """Ask for single activities: no field is promised, and the collection may show fewer."""
+    for number, batch in session.batches.items():
+        if batch.state is not BatchState.COMPLETED or batch.person_count is not None:
+            continue
+        with suppress(ConstantContactError):  # the import is done, whether it can be counted or not
+            activity = await session.require_client().get_activity(str(batch.activity_id))
+            session.batches[number] = update_batch(batch, activity)
+        if session.batches[number].person_count is None:
+            session.note(UNCOUNTED_NOTE)
 
 
 def _tell_progress(session: ExportSession) -> None:

@@ -128,3 +128,24 @@ def test_end_of_the_window_is_orderly_and_running_again_continues(
     assert again.document["batches"][0]["already_accepted"] is True
     assert again.document["batches"][0]["activity_id"] == outcome["batches"][0]["activity_id"]
     assert len(world.members()) == 10
+
+
+def test_counters_that_are_never_given_are_told_as_a_note(world: World, profiles: Path) -> None:
+    world.box.script(
+        Fault(operation="activities", kind="missing", fields=("status",), repeat=50),
+        Fault(operation="activity", kind="missing", fields=("status",), repeat=50),
+    )
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    assert done.document["status"] == "completed"
+    assert "could not be compared" in done.document["notes"][0]
+
+
+def test_counters_that_the_collection_leaves_out_are_asked_for(
+    world: World, profiles: Path
+) -> None:
+    world.box.script(Fault(operation="activities", kind="missing", fields=("status",), repeat=50))
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    assert done.document["batches"][0]["person_count"] == 10
+    assert done.document["notes"] == []
