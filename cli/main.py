@@ -1,6 +1,7 @@
 """The `segment-export` command. Heavy imports happen inside the commands: `--help` is instant."""
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -280,9 +281,12 @@ def main() -> None:
     except Exception as error:
         if shows_traceback:
             raise
+        # Where, but not what it says: messages of other people's errors may quote values.
+        place = traceback.extract_tb(error.__traceback__)[-1]
         typer.echo(
-            f"segment-export: an unexpected {type(error).__name__}; this is a defect. Run again "
-            "with --debug for details and report it.",
+            f"segment-export: an unexpected {type(error).__name__} in {Path(place.filename).name} "
+            f"line {place.lineno}; this is a defect. Run again with --debug for details and "
+            "report it.",
             err=True,
         )
         sys.exit(FAILED)
