@@ -4,10 +4,10 @@ import argparse
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.export import compare_export
+from benchmarks.measuring import keep_bytecode
 from benchmarks.prepare import compare_memory, compare_preparation
 
 NAMES = ("prepare", "memory", "export")
@@ -21,16 +21,18 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        measure: dict[str, Callable[[], str]] = {
-            "prepare": lambda: compare_preparation(folder, asked.rows, asked.rounds),
-            "memory": lambda: compare_memory(folder, asked.rows),
-            "export": lambda: compare_export(
-                folder, asked.rows, asked.deliveries, asked.prefect_api_url
-            ),
-        }
+        keep_bytecode(folder / "bytecode")
         for name in asked.names or NAMES:
-            print(f"\n### {name}\n\n{measure[name]()}", flush=True)
+            print(f"\n### {name}\n\n{_measure(name, folder, asked)}", flush=True)
     return 0
+
+
+def _measure(name: str, folder: Path, asked: argparse.Namespace) -> str:
+    if name == "prepare":
+        return compare_preparation(folder, asked.rows, asked.rounds)
+    if name == "memory":
+        return compare_memory(folder, asked.rows)
+    return compare_export(folder, asked.rows, asked.deliveries, asked.prefect_api_url)
 
 
 def _parse() -> argparse.Namespace:

@@ -159,9 +159,14 @@ def deliver(inputs: Inputs, private: Path, prefect_api_url: str = "") -> Deliver
 
 
 def _environment(private: Path, prefect_api_url: str) -> dict[str, str]:
-    """Give commands a Prefect home of their own, so that nobody's set-up is in the figures."""
+    """Give commands a Prefect home and a temporary folder of their own.
+
+    So nobody's set-up is in the figures, and no other run on this machine shares their pace.
+    """
+    temporary = private / "tmp"
+    temporary.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    env["PREFECT_HOME"] = str(private / "prefect")
+    env |= {"PREFECT_HOME": str(private / "prefect"), "TMPDIR": str(temporary)}
     if prefect_api_url:
         env["PREFECT_API_URL"] = prefect_api_url
     return env

@@ -29,6 +29,9 @@ class Finished:
     document: dict[str, Any]
 
 
+Case = Callable[[], Finished]
+
+
 def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Finished:
     """Run a command that prints one JSON document.
 
@@ -37,24 +40,21 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None
     """
     begun = time.perf_counter()
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(env or {})},
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
     ) as process:
-        peak = _PeakMemory(process.pid)
-        peak.start()
+        memory = _MemoryWatch(process.pid)
         try:
             printed, said = process.communicate(timeout=TIME_LIMIT_S)
         except BaseException:
             process.terminate()
             raise
         finally:
-            peak_mib = peak.stop()
+            sampled_mib = memory.stop()
     wall_s = time.perf_counter() - begun
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {_last(said)}")
-    return Finished(wall_s, peak_mib, json.loads(printed))
+    document: dict[str, Any] = json.loads(printed)
+    return Finished(wall_s, document.get("peak_mib", sampled_mib), document)
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
@@ -62,13 +62,20 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def run_interleaved(
-    cases: Mapping[str, Callable[[], Finished]], rounds: int
-) -> dict[str, list[Finished]]:
+def keep_bytecode(folder: Path) -> None:
+    """Let every process started from here find compiled modules, as an installed command does.
+
+    Some machines are told not to write them, and then each import compiles anew.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+
+
+def run_interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, list[Finished]]:
     """Run all cases in turn, round after round, each round beginning with another one.
 
     So that what else the machine does falls on all of them. A round before the first warms the
-    page cache and is not counted.
+    caches and is not counted.
     """
     names = list(cases)
     finished: dict[str, list[Finished]] = {name: [] for name in names}
@@ -87,41 +94,42 @@ def median_of(runs: Iterable[Finished], value: Callable[[Finished], float]) -> f
     return statistics.median(value(run) for run in runs)
 
 
+def read_peak_mib(process: int | str) -> float:
+    """Read a running process's high-water mark of memory from Linux's /proc; 0 once it has ended.
+
+    `ru_maxrss` would not do: it begins at the size of the process that forked.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    sizes_kib = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(next(sizes_kib, 0)) / KIB_PER_MIB
+
+
 def say(line: str) -> None:
     """Tell the person who waits how far it is; the results alone go to standard output."""
     print(f"· {line}", file=sys.stderr, flush=True)
 
 
-class _PeakMemory:
-    """Watch a process's high-water mark in Linux's /proc until it has ended.
-
-    `ru_maxrss` would not do: it begins at the size of the process that forked, and in a parent it
-    takes in all children.
-    """
+class _MemoryWatch:
+    """Follow a process's peak memory from outside until it ends."""
 
     def __init__(self, pid: int) -> None:
-        self._status = Path(f"/proc/{pid}/status")
+        self._pid = pid
         self._has_ended = Event()
-        self._peak_kib = 0
+        self._peak_mib = 0.0
         self._thread = Thread(target=self._watch, daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> float:
         self._has_ended.set()
         self._thread.join()
-        return self._peak_kib / KIB_PER_MIB
+        return self._peak_mib
 
     def _watch(self) -> None:
         while not self._has_ended.wait(SAMPLE_EVERY_S):
-            try:
-                lines = self._status.read_text(encoding="ascii").splitlines()
-            except OSError:
-                return
-            for line in lines:
-                if line.startswith("VmHWM:"):
-                    self._peak_kib = max(self._peak_kib, int(line.split()[1]))
+            self._peak_mib = max(self._peak_mib, read_peak_mib(self._pid))
 
 
 def _last(said: bytes) -> str:

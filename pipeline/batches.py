@@ -15,11 +15,10 @@ from pipeline.fields import (
     find_amendments,
     find_suspects,
     leave_out,
+    normalise_email,
     normalise_fields,
-    normalise_required,
-    required_columns,
 )
-from pipeline.mapping import ContactMapping, Selection
+from pipeline.mapping import ContactMapping
 from pipeline.source import Table
 
 # Contract, contactsCSVImport: 40,000 lines with the header; what follows is silently not processed.
@@ -46,7 +45,6 @@ class ContactBatch:
 def iter_batches(
     profiles: Table,
     sent_rows: pl.Series,
-    selection: Selection,
     mapping: ContactMapping,
     *,
     max_body_bytes: int,
@@ -59,17 +57,16 @@ def iter_batches(
     Args:
         profiles: the table of profiles.
         sent_rows: ascending row numbers (u32) of the profiles that go.
-        selection: names the key column.
-        mapping: names the columns of the fields.
+        mapping: names the columns of the address and the fields.
         max_body_bytes: the most bytes of a file.
 
     Raises SourceChanged, BatchImpossible. The first batch is there after the first slices that
     fill it; no more than one slice is read ahead.
     """
-    columns = [*required_columns(selection, mapping), *field_columns(mapping)]
+    columns = [mapping.email, *field_columns(mapping)]
 
     def make_contacts(_: pl.Series, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-        email = normalise_required(frame, selection, mapping).select("email")
+        email = normalise_email(frame, mapping).to_frame()
         contacts = email.hstack(normalise_fields(frame, mapping))
         return contacts, find_suspects(frame, mapping)
 

@@ -64,9 +64,14 @@ def normalise_required(
     return pl.DataFrame(
         [
             frame.select(key_text(selection.customer_id)).to_series().alias("customer_id"),
-            email_text(frame[mapping.email].cast(pl.String)).alias("email"),
+            normalise_email(frame, mapping),
         ]
     )
+
+
+def normalise_email(frame: pl.DataFrame, mapping: ContactMapping) -> pl.Series:
+    """Normalise the address of profiles, null where missing."""
+    return email_text(frame[mapping.email].cast(pl.String)).alias("email")
 
 
 def normalise_fields(frame: pl.DataFrame, mapping: ContactMapping) -> pl.DataFrame:

@@ -79,7 +79,6 @@ class Prepared:
         return iter_batches(
             self.profiles,
             self.verdicts.sent_rows,
-            self.selection,
             self.mapping,
             max_body_bytes=max_body_bytes,
         )
