@@ -21,14 +21,15 @@ from constant_contact import (
     InsecureAddress,
     NotAuthorised,
     SignInExpired,
+    Tokens,
 )
 from tasks.connection import (
     BlockTokenStore,
     ConstantContactConnection,
     connection_slug,
-    list_connections,
     load_connection,
 )
+from tasks.errors import ExportRefused
 from tasks.locks import shared_limiter
 
 PRIVACY_STATEMENT = (
@@ -107,45 +108,73 @@ def _read_secret(path: Path) -> SecretStr:
 
 
 async def save_and_check(name: str, connection: ConstantContactConnection) -> Account:
-    """Save a connection, then ask the account that it reaches who it is.
+    """Sign in, save the connection with what came of it, and ask the account who it is.
 
-    In that order, as a rotating refresh token is spent by the first question.
+    It is saved by the sign-in and not before: a connection of that name that works stays as it
+    is when this one does not.
 
     Raises:
         CommandRefused: the sign-in, or what it is for, is refused.
         CommandFailed: the account could not be asked.
     """
-    slug = connection_slug(name)
-    previous = await load_connection(name) if slug in await list_connections() else None
+    store = NewConnectionStore(name, connection)
     try:
-        client = ConstantContact(
+        async with ConstantContact(
             credentials=connection.credentials,
-            token_store=BlockTokenStore(name),
+            token_store=store,
             api_url=connection.api_url,
             auth_url=connection.auth_url,
             limiter=shared_limiter(connection.client_id),
-        )
-        await connection.asave(slug, overwrite=True)
-        async with client:
+        ) as client:
             account = await client.get_account()
             await _check_activities(client)
     except SignInExpired as error:
-        if previous is None:
-            await ConstantContactConnection.adelete(slug)
-        else:
-            await previous.asave(slug, overwrite=True)
-        raise CommandRefused(f"{error} Nothing was saved.") from error
-    except (AccessDenied, NotAuthorised, InsecureAddress) as error:
-        raise CommandRefused(str(error)) from error
-    except ConstantContactError as error:
-        raise CommandFailed(
-            f"The connection “{name}” is saved but could not be checked: {error}"
+        raise CommandRefused(
+            "Constant Contact refuses the refresh token: it is spent, has expired, or belongs to "
+            f"another API key. Sign in anew and give the new one. {store.what_was_saved}"
         ) from error
+    except (AccessDenied, ExportRefused, InsecureAddress, NotAuthorised) as error:
+        raise CommandRefused(f"{error} {store.what_was_saved}") from error
+    except ConstantContactError as error:
+        raise CommandFailed(f"{error} {store.what_was_saved}") from error
     saved = await load_connection(name)
     saved.account_id = account.encoded_account_id or ""
     saved.account_name = account.organization_name or ""
-    await saved.asave(slug, overwrite=True)
+    await saved.asave(connection_slug(name), overwrite=True)
     return account
+
+
+class NewConnectionStore(BlockTokenStore):
+    """Keep the tokens of a connection that is saved, whole, with its first sign-in."""
+
+    def __init__(self, name: str, connection: ConstantContactConnection) -> None:
+        super().__init__(name)
+        self._connection = connection
+        self._is_saved = False
+
+    @property
+    def what_was_saved(self) -> str:
+        """Say whether the connection is there, after something went wrong."""
+        if self._is_saved:
+            return "The connection is saved; connect again when that is put right."
+        return "Nothing was saved."
+
+    async def load(self) -> Tokens:
+        """Return the tokens of the form until they have been used once."""
+        if self._is_saved:
+            return await super().load()
+        return Tokens.of(refresh_token=self._connection.refresh_token.get_secret_value())
+
+    async def save(self, tokens: Tokens) -> None:
+        """Save the whole connection the first time, new tokens from then on."""
+        if self._is_saved:
+            await super().save(tokens)
+            return
+        self._connection.access_token = tokens.access_token
+        self._connection.refresh_token = tokens.refresh_token
+        self._connection.access_token_expires_at = tokens.expires_at
+        await self._connection.asave(self.slug, overwrite=True)
+        self._is_saved = True
 
 
 async def _check_activities(client: ConstantContact) -> None:
@@ -173,6 +202,7 @@ def _tell(form: ConnectionForm, account: Account, *, as_json: bool) -> None:
         f"✓ Connected “{slug}” to {name} ({account.encoded_account_id or 'no id'}). "
         f"Who may use it: {', '.join(form.may_use)}.",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     console.print(

@@ -9,6 +9,7 @@ from rich.console import Console
 import sandbox
 from cli.connect import ConnectionForm, fill_in, save_and_check
 from cli.errors import FAILED, CommandRefused
+from cli.naming import command_path
 from cli.prefect_api import prefect_api
 from cli.progress import watching
 from cli.run import execute, exit_code
@@ -80,13 +81,15 @@ def run_demo(profiles: int, folder: Path, *, as_json: bool) -> int:
 
 
 def _tell_what_next(outcome: ExportOutcome, members: int, folder: Path, console: Console) -> None:
+    ours = command_path("segment-export")
     verdict = "exactly those sent" if members == outcome.counts.sent else "NOT those sent"
     console.print(
         f"\nThe sandbox's list “{LIST_NAME}” holds {members:,} contacts: {verdict}.\n\n"
         "Where to look next:\n"
-        f"  the run in Prefect's own UI   PREFECT_HOME={folder / 'prefect'} prefect server start\n"
-        "  the same with your data       segment-export sandbox, then segment-export run --help\n"
-        "  a real account                segment-export connect --help\n"
+        f"  the run in Prefect's own UI   PREFECT_HOME={folder / 'prefect'} "
+        f"{command_path('prefect')} server start\n"
+        f"  the same with your data       {ours} sandbox, then {ours} run --help\n"
+        f"  a real account                {ours} connect --help\n"
         f"  remove the demo               rm -r {folder}",
         highlight=False,
         markup=False,

@@ -5,6 +5,7 @@ chatter on our output, and it leaves that server running when the command is kil
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -36,11 +37,13 @@ class EmbeddedPrefect:
 
     `start` returns at once, so that other work can be done while the server comes up;
     `wait_until_ready` blocks until it answers. As a context manager it starts on entry and
-    stops on exit. `api_url` is known from the start.
+    stops on exit. `api_url` and `auth_string` are known from the start.
     """
 
     def __init__(self) -> None:
         self.api_url = ""
+        # Loopback is open to every user of the machine, and the API hands out connections.
+        self.auth_string = f"segment-export:{secrets.token_urlsafe(24)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -63,7 +66,11 @@ class EmbeddedPrefect:
                 stderr=self._log,
                 pass_fds=(listener.fileno(),),
                 start_new_session=True,  # Ctrl-C is ours: the server must outlive the clean-up
-                env={**os.environ, **QUIET_ENV},
+                env={
+                    **os.environ,
+                    **QUIET_ENV,
+                    "PREFECT_SERVER_API_AUTH_STRING": self.auth_string,
+                },
             )
 
     @property

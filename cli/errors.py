@@ -19,3 +19,11 @@ class CommandRefused(CommandError):
     """What was asked for cannot be done; nothing was uploaded."""
 
     exit_code = REFUSED
+
+
+class CommandEnded(Exception):
+    """The command has told its outcome by itself; its exit code is all that is left to give."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code

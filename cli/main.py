@@ -1,13 +1,15 @@
 """The `segment-export` command. Heavy imports happen inside the commands: `--help` is instant."""
 
+import signal
 import sys
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.errors import FAILED, CommandError
+from cli.errors import FAILED, REFUSED, CommandEnded, CommandError
 from cli.prefect_api import isolate_prefect, keep_prefect_quiet
 
 app = typer.Typer(
@@ -23,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MISUSED = "The arguments make no sense; standard error says which."
 TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 JsonOption = Annotated[
@@ -146,7 +149,7 @@ def run(
         name=name,
         again=again,
     )
-    raise typer.Exit(run_export(request, as_json=as_json))
+    raise CommandEnded(run_export(request, as_json=as_json))
 
 
 @app.command()
@@ -223,7 +226,7 @@ def demo(
     isolate_prefect(folder)  # before anything imports Prefect, which reads its settings once
     from cli.demo import run_demo
 
-    raise typer.Exit(run_demo(profiles, folder, as_json=as_json))
+    raise CommandEnded(run_demo(profiles, folder, as_json=as_json))
 
 
 @app.command()
@@ -260,36 +263,59 @@ def sandbox(
 
 def main() -> None:
     """Run the command line: errors are one line on standard error, never a traceback."""
-    keep_prefect_quiet()
-    shows_traceback = "--debug" in sys.argv
+    shows_details = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    keep_prefect_quiet(shows_details=shows_details)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: in good order
     try:
         app(arguments)
-    except CommandError as error:
-        if shows_traceback:
+    except BaseException as error:
+        code, line = phrase_end(error)
+        if shows_details and line and not isinstance(error, SystemExit):
             raise
-        typer.echo(f"segment-export: {error}", err=True)
-        sys.exit(error.exit_code)
-    except SystemExit as end:
-        if end.code != TYPER_INTERRUPTED:
-            raise
-        typer.echo(
-            "segment-export: stopped. Run the same command again to continue where it stopped.",
-            err=True,
-        )
-        sys.exit(FAILED)
-    except Exception as error:
-        if shows_traceback:
-            raise
-        # Where, but not what it says: messages of other people's errors may quote values.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        typer.echo(
-            f"segment-export: an unexpected {type(error).__name__} in {Path(place.filename).name} "
-            f"line {place.lineno}; this is a defect. Run again with --debug for details and "
-            "report it.",
-            err=True,
-        )
-        sys.exit(FAILED)
+        if line:
+            typer.echo(f"segment-export: {line}", err=True)
+        is_misuse = isinstance(error, SystemExit) and code == REFUSED
+        if "--json" in arguments and (line or is_misuse):
+            typer.echo(render_failure(line or MISUSED, is_refused=code == REFUSED))
+        sys.exit(code)
+
+
+def phrase_end(error: BaseException) -> tuple[int, str]:
+    """Give the exit code and the line for a person of whatever ended a command."""
+    if isinstance(error, CommandError):
+        return error.exit_code, str(error)
+    is_interrupted = isinstance(error, SystemExit) and error.code == TYPER_INTERRUPTED
+    if is_interrupted or type(error).__name__ in {"KeyboardInterrupt", "TerminationSignal"}:
+        return FAILED, "stopped. Run the same command again to continue where it stopped."
+    if isinstance(error, SystemExit):
+        return int(error.code or 0), ""
+    if isinstance(error, CommandEnded):
+        return error.exit_code, ""
+    # Where, but not what it says: messages of other people's errors may quote values.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return FAILED, (
+        f"an unexpected {type(error).__name__} in {Path(place.filename).name} line "
+        f"{place.lineno}; this is a defect. Run again with --debug for details and report it."
+    )
+
+
+def render_failure(message: str, *, is_refused: bool) -> str:
+    """Render the JSON document of a command that ended before there was an export to tell of."""
+    from schemas.outcome import Counts, ExportOutcome, RequestCounts, Status
+
+    now = datetime.now(UTC)
+    return ExportOutcome(
+        status=Status.FAILED,
+        message=message,
+        refused=is_refused,
+        delivery="",
+        list_id="",
+        started_at=now,
+        finished_at=now,
+        counts=Counts(),
+        requests=RequestCounts(),
+    ).model_dump_json(indent=2)
 
 
 if __name__ == "__main__":

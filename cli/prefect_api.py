@@ -19,6 +19,7 @@ QUIET_PREFECT = {
 }
 
 DRAIN_TIMEOUT_S = 5.0
+DEBUG_VARIABLE = "SEGMENT_EXPORT_DEBUG"  # tasks.step reads it; importing that takes two seconds
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def prefect_api(
         _require_answer(api_url)
         yield
         return
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     say("No Prefect API is configured (PREFECT_API_URL): starting an embedded one.")
     # In this order: when the API is stopped early, waiting for it ends too.
@@ -45,7 +46,11 @@ def prefect_api(
             if meanwhile.done():
                 meanwhile.result()
         is_ready.result()
-        with temporary_settings({PREFECT_API_URL: embedded.api_url}):
+        here = {
+            PREFECT_API_URL: embedded.api_url,
+            PREFECT_API_AUTH_STRING: embedded.auth_string,
+        }
+        with temporary_settings(here):
             try:
                 yield
             finally:
@@ -62,8 +67,8 @@ def _require_answer(api_url: str) -> None:
         trouble = error
     if trouble is not None:
         raise CommandFailed(
-            f"The Prefect API at {api_url} does not answer ({type(trouble).__name__}). Start it, "
-            "or unset PREFECT_API_URL to use an embedded one."
+            f"The Prefect API at {api_url} does not answer as one ({type(trouble).__name__}). "
+            "Start it, mend PREFECT_API_URL (it ends in /api), or unset it to use an embedded one."
         ) from trouble
 
 
@@ -81,10 +86,16 @@ def isolate_prefect(folder: Path) -> None:
     for name in [name for name in os.environ if name.startswith("PREFECT_API_")]:
         del os.environ[name]
     os.environ.pop("PREFECT_PROFILE", None)
-    os.environ["PREFECT_HOME"] = str(folder.absolute() / "prefect")
+    home = folder.absolute() / "prefect"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
+    os.environ["PREFECT_HOME"] = str(home)
 
 
-def keep_prefect_quiet() -> None:
+def keep_prefect_quiet(*, shows_details: bool) -> None:
     """Set Prefect up for a command line, before it is imported; what is set already stays."""
+    if shows_details:
+        os.environ[DEBUG_VARIABLE] = "1"
+        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)

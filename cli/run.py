@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from cli.summary import print_summary
 from flows.export_segment import export_segment
 from pipeline import ReportUnwritable
 from schemas.export import ExportRequest
-from schemas.outcome import ExportOutcome, Status
+from schemas.outcome import ExportOutcome
 from tasks.preparation import prepare_telling
 from tasks.report import conclude
 from tasks.report_folder import discard_if_empty, open_report_folder
@@ -70,7 +71,7 @@ def exit_code(outcome: ExportOutcome) -> int:
     """Return the exit code of the contract: 0 delivered, 1 failed or incomplete, 2 refused."""
     if outcome.refused:
         return REFUSED
-    return FAILED if outcome.status in {Status.FAILED, Status.INCOMPLETE} else DELIVERED
+    return DELIVERED if outcome.ended_well else FAILED
 
 
 def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
@@ -78,6 +79,7 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
 
     The contacts are prepared while a Prefect API starts; bad input ends the command at once.
     """
+    started_at = datetime.now(UTC)
     try:
         report_dir = open_report_folder(request)
     except ReportUnwritable as error:
@@ -87,10 +89,12 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
             prepared = executor.submit(prepare_telling, request, report_dir, watcher.on_progress)
             with prefect_api(watcher.say, meanwhile=prepared):
                 handover = Handover(
+                    started_at=started_at,
                     report_dir=report_dir,
                     prepared=prepared,
                     on_progress=watcher.on_progress,
                     on_event=watcher.on_event,
+                    on_note=watcher.say,
                 )
                 with handing_over(handover):
                     return asyncio.run(_run_flow(request))
@@ -111,5 +115,5 @@ async def _run_flow(request: ExportRequest) -> ExportOutcome:
 
 def _refuse(request: ExportRequest, error: ExportError) -> ExportOutcome:
     with new_session(request) as session:
-        session.stop = explain_stop(error, was_begun=False)
+        session.stop = explain_stop(error)
         return conclude(session)

@@ -8,6 +8,7 @@ from threading import Thread
 
 import sandbox
 from cli.errors import CommandRefused
+from cli.naming import command_path
 from pipeline import ReportUnwritable
 from pipeline.private_files import make_private_folder, write_private_file
 
@@ -28,7 +29,7 @@ class SandboxPlace:
     def connect_command(self) -> str:
         """Give the command that connects to it."""
         return (
-            f"segment-export connect sandbox --client-id {self.client_id} "
+            f"{command_path('segment-export')} connect sandbox --client-id {self.client_id} "
             f"--client-secret-file {self.client_secret_file} "
             f"--refresh-token-file {self.refresh_token_file} "
             f"--api-url {self.api_url} --auth-url {self.auth_url} --accept-data-privacy"

@@ -2,22 +2,25 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schemas.outcome import ExportOutcome, Status
 
 MARKS = {
-    Status.COMPLETED: "[green]✓[/]",
-    Status.COMPLETED_WITH_REJECTS: "[green]✓[/]",
-    Status.NOTHING_TO_DO: "[green]✓[/]",
-    Status.INCOMPLETE: "[yellow]…[/]",
-    Status.FAILED: "[red]✗[/]",
+    Status.COMPLETED: ("✓", "green"),
+    Status.COMPLETED_WITH_REJECTS: ("✓", "green"),
+    Status.NOTHING_TO_DO: ("✓", "green"),
+    Status.INCOMPLETE: ("…", "yellow"),
+    Status.FAILED: ("✗", "red"),
 }
 
 
 def print_summary(outcome: ExportOutcome, console: Console) -> None:
     """Print what came of an export: one sentence, the counts, where to look next."""
     console.print()
-    console.print(f"{MARKS[outcome.status]} {outcome.message}", highlight=False, soft_wrap=True)
+    console.print(
+        Text.assemble(MARKS[outcome.status], " ", outcome.message), highlight=False, soft_wrap=True
+    )
     counts = outcome.counts
     if counts.profiles_in_segment:
         table = Table(box=None, show_header=False, padding=(0, 2))

@@ -1,14 +1,12 @@
 """The flow that delivers the members of segments to a Constant Contact contact list."""
 
-import asyncio
-
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from schemas.export import ExportRequest
-from schemas.outcome import ExportOutcome, Status
+from schemas.outcome import ExportOutcome
 from tasks.batches import upload_batches
 from tasks.connection import open_client
 from tasks.destination import check_destination
@@ -19,6 +17,7 @@ from tasks.progress import showing_progress
 from tasks.report import write_report
 from tasks.report_folder import open_report_folder
 from tasks.session import ExportSession, new_session
+from tasks.step import name_defect
 from tasks.stops import EXPORT_ERRORS, explain_stop
 
 
@@ -45,18 +44,18 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
                 async with open_client(session):
                     await deliver(session)
             except EXPORT_ERRORS as error:
-                session.stop = explain_stop(error, was_begun=session.has_uploaded)
+                session.stop = explain_stop(error)
+            except Exception as error:  # noqa: BLE001 -- what was delivered is to be told even then
+                session.stop = explain_stop(name_defect(error))
             outcome = await write_report()
-    ended_well = outcome.status not in {Status.FAILED, Status.INCOMPLETE}
-    return (Completed if ended_well else Failed)(message=outcome.message, data=outcome)
+    end = Completed if outcome.ended_well else Failed
+    return end(message=outcome.message, data=outcome)
 
 
 async def deliver(session: ExportSession) -> None:
     """Take the steps of a delivery in their order."""
-    checks = await asyncio.gather(check_destination(), prepare_contacts(), return_exceptions=True)
-    for refusal in checks:
-        if isinstance(refusal, BaseException):
-            raise refusal
+    await check_destination()
+    await prepare_contacts()
     settle_delivery(session)
     async with sole_run(session):
         await read_journal()

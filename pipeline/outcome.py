@@ -10,7 +10,8 @@ from schemas.outcome import BatchOutcome, BatchState, Counts, Status
 class Stop:
     """Why a run ended early.
 
-    `is_refusal`: what was asked for cannot be done. `can_continue`: nothing is wrong with the
+    `is_refusal`: what was asked for cannot be done, which refuses a run that has uploaded nothing
+    and cuts short one that has. `can_continue`: nothing is wrong with the
     export itself, so that running it again goes on from here.
     """
 
@@ -80,7 +81,8 @@ def decide_status(
     was_complete_before = all(batch.already_accepted for batch in batches) and not has_waited
     if counts.profiles_in_segment == 0 or (batches and was_complete_before):
         return Status.NOTHING_TO_DO
-    if counts.rejected or counts.api_errors or counts.api_correctable or counts.cannot_add_to_list:
+    refused = counts.api_errors + counts.api_correctable + counts.cannot_add_to_list
+    if counts.rejected or refused or any(batch.unexplained_errors for batch in batches):
         return Status.COMPLETED_WITH_REJECTS
     return Status.COMPLETED
 

@@ -27,7 +27,8 @@ class ExportRequest(BaseModel):
     connection: str = Field(
         min_length=1,
         title="Connection",
-        description="The connection to deliver through, as `segment-export connections` lists it.",
+        description="The name of the connection to deliver through, as given to "
+        "`segment-export connect`.",
         json_schema_extra={"position": 0},
     )
     list_id: str = Field(

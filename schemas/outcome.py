@@ -108,6 +108,11 @@ class BatchOutcome(BaseModel):
         return 0 if missing in reported else max(0, missing - self._errors - self._unsubscribed)
 
     @property
+    def unexplained_errors(self) -> int:
+        """Count the activity's error messages beyond what its counters tell of."""
+        return max(0, self.activity_errors - self._errors - self._unsubscribed)
+
+    @property
     def _errors(self) -> int:
         return (self.error_count or 0) + (self.correctable_count or 0)
 
@@ -154,3 +159,8 @@ class ExportOutcome(BaseModel):
     amended_path: str | None = None
     report_path: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def ended_well(self) -> bool:
+        """Say whether everything that was to be delivered is."""
+        return self.status not in {Status.FAILED, Status.INCOMPLETE}

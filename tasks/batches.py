@@ -4,26 +4,21 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prefect import task
-
 from constant_contact import (
     REQUEST_LIMIT_BYTES,
     Activity,
-    ConstantContactError,
+    OutcomeUnknown,
     RequestRefused,
     framing_bytes,
 )
 from pipeline import ContactBatch, PipelineError, batch_file_name
 from schemas.outcome import BatchOutcome, BatchState
 from tasks.session import ExportSession, Progress, Stage, current_session
-from tasks.stops import explain_stop
+from tasks.step import name_defect, step
+from tasks.stops import EXPORT_ERRORS, explain_stop
 
 MOST_UPLOADS_AT_ONCE = 4
-
-NO_ECHO_NOTE = (
-    "Constant Contact does not echo file names, so that batches of an interrupted run cannot be "
-    "recognised: they are sent again, which updates the same contacts."
-)
+EXPORT_NAME_LIMIT = 40  # as batch_file_name cuts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +38,7 @@ class UploadReceipt:
     state: str
 
 
-@task(
-    name="upload-batch",
-    task_run_name="Upload batch {ticket.number} · {ticket.rows:,} contacts",
-    retries=0,  # the client owns retries
-)
+@step("upload-batch", run_name="Upload batch {ticket.number} · {ticket.rows:,} contacts")
 async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
     """Send one batch to Constant Contact and note the activity that imports it."""
     session = current_session()
@@ -58,8 +49,6 @@ async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
         known_ids=session.earlier_ids,
     )
     session.batches[ticket.number] = update_batch(session.batches[ticket.number], receipt.activity)
-    if receipt.activity.source_file_name is None:
-        session.note(NO_ECHO_NOTE)
     return UploadReceipt(receipt.activity.activity_id, receipt.activity.state.value)
 
 
@@ -89,7 +78,10 @@ async def _make_next(
     try:
         batch = await asyncio.to_thread(next, made, None)
     except PipelineError as error:
-        session.stop = explain_stop(error, was_begun=session.has_uploaded)
+        session.stop = explain_stop(error)
+        return None
+    except Exception as error:  # noqa: BLE001 -- what is under way is to end in good order
+        session.stop = explain_stop(name_defect(error))
         return None
     session.all_cut = batch is None
     return batch
@@ -102,19 +94,27 @@ async def _upload_noting_failure(
         if session.stop is None:
             await upload_batch(ticket)
     except RequestRefused as error:
-        refused = session.batches[ticket.number].model_copy(update={"state": BatchState.REFUSED})
-        session.batches[ticket.number] = refused
+        _set_state(session, ticket, BatchState.REFUSED)
         session.note(f"Batch {ticket.number} was refused: {error}")
-    except ConstantContactError as error:
-        session.stop = session.stop or explain_stop(error, was_begun=session.has_uploaded)
+    except OutcomeUnknown as error:
+        _set_state(session, ticket, BatchState.UNKNOWN)
+        session.stop = session.stop or explain_stop(error)
+    except EXPORT_ERRORS as error:
+        session.stop = session.stop or explain_stop(error)
     finally:
         session.waiting_bodies.pop(ticket.number, None)
         slots.release()
         _tell_progress(session)
 
 
+def _set_state(session: ExportSession, ticket: BatchTicket, state: BatchState) -> None:
+    batch = session.batches[ticket.number]
+    session.batches[ticket.number] = batch.model_copy(update={"state": state})
+
+
 def _longest_csv_bytes(session: ExportSession) -> int:
-    name = batch_file_name(session.export_name, session.delivery, number=1, digest="0" * 12)
+    # Of the longest name there is, so that calling an export otherwise does not cut it otherwise.
+    name = batch_file_name("x" * EXPORT_NAME_LIMIT, session.delivery, number=1, digest="0" * 12)
     return REQUEST_LIMIT_BYTES - 1 - framing_bytes(name, [session.list_id])
 
 

@@ -132,11 +132,11 @@ class BlockTokenStore:
     """Keep a connection's tokens in its block; refresh one at a time on this machine."""
 
     def __init__(self, name: str) -> None:
-        self._slug = connection_slug(name)
+        self.slug = connection_slug(name)
 
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
-        block = await _load_block(self._slug)
+        block = await _load_block(self.slug)
         return Tokens(
             access_token=block.access_token,
             refresh_token=block.refresh_token,
@@ -145,12 +145,12 @@ class BlockTokenStore:
 
     async def save(self, tokens: Tokens) -> None:
         """Store new tokens; they are in the database when this returns."""
-        block = await _load_block(self._slug)
+        block = await _load_block(self.slug)
         block.access_token = tokens.access_token
         block.refresh_token = tokens.refresh_token
         block.access_token_expires_at = tokens.expires_at
-        await block.asave(self._slug, overwrite=True)
+        await block.asave(self.slug, overwrite=True)
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Let one process of this machine at a time refresh this connection's tokens."""
-        return machine_lock(f"token-{self._slug}")
+        return machine_lock(f"token-{self.slug}")

@@ -4,11 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from prefect import task
-
 from constant_contact import ConstantContact
 from tasks.errors import UnknownCustomField
 from tasks.session import current_session
+from tasks.step import step
 
 CUSTOM_FIELD_PREFIX = "cf:"
 NAMES_SHOWN = 25
@@ -22,7 +21,7 @@ class Destination:
     list_name: str
 
 
-@task(name="check-destination", task_run_name="Check list and custom fields")
+@step("check-destination", run_name="Check list and custom fields")
 async def check_destination() -> Destination:
     """Find the contact list, and the custom fields that attributes go to, in the account."""
     session = current_session()

@@ -1,8 +1,10 @@
-"""Why an export is refused before anything is sent, for reasons that only the edges know.
+"""What ends an export for reasons that only the edges know.
 
-    ExportRefused
-    ├── UnknownConnection    no connection of that name
-    └── UnknownCustomField   the account has no such custom field
+    ExportRefused             what was asked for cannot be done
+    ├── UnknownConnection     no connection of that name
+    ├── UnknownCustomField    the account has no such custom field
+    └── SharedFolderUnusable  processes of this machine cannot take turns
+    Defect                    a fault of ours
 
 Each message is one line for a person, picklable, without personal data.
 """
@@ -18,3 +20,11 @@ class UnknownConnection(ExportRefused):
 
 class UnknownCustomField(ExportRefused):
     """The account has no such custom field."""
+
+
+class SharedFolderUnusable(ExportRefused):
+    """Processes of this machine cannot take turns."""
+
+
+class Defect(Exception):
+    """A fault of ours; says where it came up, but not what another library said of it."""

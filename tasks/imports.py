@@ -3,15 +3,18 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from prefect import task
-
 from constant_contact import Activity, ConstantContactError, wait_for_activities
 from pipeline.outcome import Stop
 from schemas.outcome import BatchState
 from tasks.batches import update_batch
 from tasks.session import ExportSession, Progress, Stage, current_session
+from tasks.step import step
 from tasks.stops import explain_stop
 
+NO_ECHO_NOTE = (
+    "Constant Contact does not echo file names, so that batches of an interrupted run cannot be "
+    "recognised: they are sent again, which updates the same contacts."
+)
 UNCOUNTED_NOTE = (
     "Constant Contact did not say how many contacts it took from some batches, so that could not "
     "be compared with what was sent."
@@ -26,7 +29,7 @@ class ImportFindings:
     pending: int
 
 
-@task(name="wait-for-imports", task_run_name="Wait for the imports to finish", retries=0)
+@step("wait-for-imports", run_name="Wait for the imports to finish")
 async def wait_for_imports() -> ImportFindings:
     """Poll all imports with one request a round until they are done or the window ends."""
     session = current_session()
@@ -38,7 +41,9 @@ async def wait_for_imports() -> ImportFindings:
 
     def note_change(activity: Activity) -> None:
         number = number_by_id[activity.activity_id]
-        session.batches[number] = update_batch(session.batches[number], activity)
+        batch = session.batches[number] = update_batch(session.batches[number], activity)
+        if activity.source_file_name != batch.file_name:
+            session.note(NO_ECHO_NOTE)
         _tell_progress(session)
 
     if number_by_id:
@@ -52,14 +57,14 @@ async def wait_for_imports() -> ImportFindings:
                 on_change=note_change,
             )
         except ConstantContactError as error:
-            session.stop = session.stop or explain_stop(error, was_begun=True)
+            session.stop = session.stop or explain_stop(error)
     if session.stop is None:
         await _ask_for_missing_counters(session)
     states = [batch.state for batch in session.batches.values()]
     pending = sum(state.is_pending for state in states)
     if pending and session.stop is None:
         session.stop = Stop(
-            f"The window of {session.request.window_minutes:g} minutes has ended.",
+            f"The {session.request.window_minutes:g}-minute window has ended.",
             can_continue=True,
         )
     return ImportFindings(

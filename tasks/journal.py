@@ -5,12 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prefect import task
-
 from constant_contact import Activity, WindowClosed
 from pipeline import parse_batch_file_name
 from tasks.locks import machine_lock
 from tasks.session import ExportSession, current_session
+from tasks.step import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class JournalFindings:
     batches_accepted: int
 
 
-@task(name="read-journal", task_run_name="Look for batches accepted earlier")
+@step("read-journal", run_name="Look for batches accepted earlier")
 async def read_journal() -> JournalFindings:
     """Find the batches of this delivery that Constant Contact has already accepted."""
     session = current_session()
@@ -59,7 +58,9 @@ async def sole_run(session: ExportSession) -> AsyncIterator[None]:
     """
 
     def check_window() -> None:
-        session.note("Another run of the same delivery was at work; this one waited for it.")
+        session.note(
+            "Another run of the same delivery is at work on this machine; this one waits for it."
+        )
         if datetime.now(UTC) >= session.deadline:
             raise WindowClosed(
                 "Another run of the same delivery is still at work. Run the export again later."

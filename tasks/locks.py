@@ -3,18 +3,16 @@
 import asyncio
 import fcntl
 import hashlib
-import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from constant_contact import MachinePacer, Pacer, RateLimiter
+from constant_contact import MachinePacer, RateLimiter
+from tasks.errors import SharedFolderUnusable
 
 POLL_S = 0.1
-
-_log = logging.getLogger("segment_export.tasks")
 
 
 @asynccontextmanager
@@ -25,6 +23,9 @@ async def machine_lock(
 
     The kernel frees it when its holder dies. `while_waiting` is called before each further try;
     what it raises ends the waiting.
+
+    Raises:
+        SharedFolderUnusable: there is no place to share.
     """
     descriptor = os.open(shared_folder() / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -35,6 +36,7 @@ async def machine_lock(
             except BlockingIOError:
                 while_waiting()
                 await asyncio.sleep(POLL_S)
+        os.utime(descriptor)  # so that no cleaner of temporary files takes it for forgotten
         yield
     finally:
         os.close(descriptor)
@@ -43,29 +45,32 @@ async def machine_lock(
 def shared_limiter(client_id: str) -> RateLimiter:
     """Give the pacer that all processes of this machine share for an API key.
 
-    Where there is no folder to share it is one for this process alone.
+    Raises:
+        SharedFolderUnusable: there is no place to share.
     """
     digest = hashlib.sha256(client_id.encode()).hexdigest()[:16]
-    try:
-        return MachinePacer(shared_folder() / f"requests-{digest}")
-    except OSError as error:
-        _log.warning(
-            "Requests are paced for this process alone, as there is no private folder to share "
-            "with others (%s); several runs at once may be told to slow down.",
-            error.strerror,
-        )
-        return Pacer()
+    return MachinePacer(shared_folder() / f"requests-{digest}")
 
 
 def shared_folder() -> Path:
     """Return a folder that only this user's processes share, and that a restart may empty.
 
     Raises:
-        OSError: somebody else has it.
+        SharedFolderUnusable: somebody else has it, or it cannot be made.
     """
     folder = Path(tempfile.gettempdir()) / f"segment-export-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise SharedFolderUnusable(
+            f"The folder {folder}, through which runs on this machine take turns, cannot be made "
+            f"({error.strerror}). Set TMPDIR to a folder of your own."
+        ) from error
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(1, f"{folder} is not private")
+        raise SharedFolderUnusable(
+            f"The folder {folder}, through which runs on this machine take turns, belongs to "
+            "somebody else or can be read by others. Remove it, or set TMPDIR to a folder of your "
+            "own."
+        )
     return folder

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from prefect import task
-
 from pipeline import Prepared, prepare
 from schemas.export import ExportRequest
 from schemas.outcome import Counts
 from tasks.session import ExportSession, Progress, Stage, current_session
+from tasks.step import step
 
 
-@task(name="prepare-contacts", task_run_name="Select, validate and de-duplicate contacts")
+@step("prepare-contacts", run_name="Select, validate and de-duplicate contacts")
 async def prepare_contacts() -> Counts:
     """Read the segments' members, judge every profile and write the list of rejects."""
     session = current_session()

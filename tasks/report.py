@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
+from pipeline import ReportUnwritable
 from pipeline.outcome import add_up, decide_status, find_imbalance, phrase_outcome
 from pipeline.private_files import write_private_file
+from schemas.export import ExportRequest
 from schemas.outcome import BatchOutcome, Counts, ExportOutcome, Status
 from tasks.preparation import count_verdicts
+from tasks.progress import tolerating_prefect
 from tasks.session import ExportSession, current_session
+from tasks.step import step
 
 REPORT_ARTIFACT_KEY = "export-report"
 REPORT_FILE = "report.md"
@@ -19,18 +22,29 @@ OUTCOME_FILE = "outcome.json"
 BATCHES_SHOWN = 250
 
 
-@task(name="write-report", task_run_name="Reconcile and report", retries=0)
+@step("write-report", run_name="Reconcile and report")
 async def write_report() -> ExportOutcome:
     """Compare what was sent with what Constant Contact counted, and write the report."""
     session = current_session()
     outcome = conclude(session)
-    markdown = render_report(outcome, list_name=session.list_name)
+    session.has_ended_well = outcome.ended_well
+    markdown = render_report(
+        outcome, list_name=session.list_name, source=describe_source(session.request)
+    )
     if session.report_dir is not None:
-        write_private_file(session.report_dir / REPORT_FILE, markdown)
-        write_private_file(
-            session.report_dir / OUTCOME_FILE, outcome.model_dump_json(indent=2) + "\n"
+        try:
+            write_private_file(session.report_dir / REPORT_FILE, markdown)
+            write_private_file(
+                session.report_dir / OUTCOME_FILE, outcome.model_dump_json(indent=2) + "\n"
+            )
+        except ReportUnwritable as error:
+            # What was delivered is delivered: the outcome must not get lost with its report.
+            notes = (*outcome.notes, f"The report could not be written. {error}")
+            outcome = outcome.model_copy(update={"report_path": None, "notes": notes})
+    async with tolerating_prefect():
+        await acreate_markdown_artifact(
+            markdown, key=REPORT_ARTIFACT_KEY, description=outcome.message
         )
-    await acreate_markdown_artifact(markdown, key=REPORT_ARTIFACT_KEY, description=outcome.message)
     return outcome
 
 
@@ -38,10 +52,11 @@ def conclude(session: ExportSession) -> ExportOutcome:
     """Put together everything that is known of a run, however far it came."""
     prepared = session.prepared
     batches = tuple(session.batches[number] for number in sorted(session.batches))
-    judged = count_verdicts(prepared) if prepared else Counts()
+    is_refused = session.stop is not None and session.stop.is_refusal and not session.has_uploaded
+    judged = count_verdicts(prepared) if prepared and not is_refused else Counts()
     counts = add_up(judged, batches)
     imbalance = find_imbalance(counts, batches, all_cut=session.all_cut)
-    if session.stop is not None and session.stop.is_refusal:
+    if session.stop is not None and is_refused:
         status, message = Status.FAILED, session.stop.reason
     else:
         status = decide_status(
@@ -59,11 +74,16 @@ def conclude(session: ExportSession) -> ExportOutcome:
             stop=session.stop,
             imbalance=imbalance,
         )
+    if any(batch.unexplained_errors for batch in batches):
+        session.note(
+            "Constant Contact gave more error messages than its counters tell of; look at the "
+            "activities in question in Constant Contact."
+        )
     verdicts = prepared.verdicts if prepared else None
     return ExportOutcome(
         status=status,
         message=message,
-        refused=session.stop is not None and session.stop.is_refusal,
+        refused=is_refused,
         delivery=session.delivery,
         list_id=session.list_id or session.request.list_id,
         started_at=session.started_at,
@@ -80,13 +100,30 @@ def conclude(session: ExportSession) -> ExportOutcome:
     )
 
 
+def describe_source(request: ExportRequest) -> str:
+    """Say what was exported from where, and which column went where."""
+    columns = [
+        (request.email, "email"),
+        (request.first_name, "first_name"),
+        (request.last_name, "last_name"),
+        *((attribute.column, attribute.heading) for attribute in request.attributes),
+    ]
+    mapping = ", ".join(f"`{column}` as `{heading}`" for column, heading in columns if column)
+    segments = ", ".join(f"`{segment}`" for segment in request.segments)
+    as_of = f" as of {request.as_of}" if request.as_of else ""
+    return f"Segments {segments} of `{request.profiles}`{as_of}: {mapping}."
+
+
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def render_report(outcome: ExportOutcome, *, list_name: str) -> str:
+def render_report(outcome: ExportOutcome, *, list_name: str, source: str = "") -> str:
     """Render an outcome as Markdown; counts and file names only, no personal data."""
     counts = outcome.counts
+    not_sent = outcome.reject_reasons | (
+        {"duplicate_email": counts.duplicates} if counts.duplicates else {}
+    )
     took_s = (outcome.finished_at - outcome.started_at).total_seconds()
     sections = [
         f"# {outcome.message}",
@@ -95,6 +132,7 @@ def render_report(outcome: ExportOutcome, *, list_name: str) -> str:
             f"delivery `{outcome.delivery}` · started {outcome.started_at:%Y-%m-%d %H:%M:%S} UTC "
             f"· took {took_s:,.0f} s"
         ),
+        *([source] if source else []),
         "## Profiles",
         _table(
             ("", "profiles"),
@@ -106,7 +144,7 @@ def render_report(outcome: ExportOutcome, *, list_name: str) -> str:
                 ("of those sent, amended", counts.amended),
             ],
         ),
-        *_reasons("## Why profiles were not sent", outcome.reject_reasons),
+        *_reasons("## Why profiles were not sent", not_sent),
         *_reasons("## Fields left out", outcome.amend_reasons),
         "## What Constant Contact counted",
         _table(

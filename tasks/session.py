@@ -44,13 +44,16 @@ class Handover:
     """What a caller in the same process gives to a run beside its parameters.
 
     `prepared` is a preparation that was begun before the run (while an API was still starting),
-    with its rejects in `report_dir`; the listeners are told how the run goes on.
+    with its rejects in `report_dir`; the window begins with `started_at`, where it is given; the
+    listeners are told how the run goes on.
     """
 
+    started_at: datetime | None = None
     report_dir: Path | None = None
     prepared: Future[Prepared] | None = None
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_event: Callable[[ApiEvent], None] = lambda _event: None
+    on_note: Callable[[str], None] = lambda _remark: None
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class ExportSession:
     waiting_bodies: dict[int, bytes] = field(default_factory=dict)
     all_cut: bool = False
     has_waited: bool = False
+    has_ended_well: bool = False
     stop: Stop | None = None
     notes: list[str] = field(default_factory=list)
     progress: dict[Stage, Progress] = field(default_factory=dict)
@@ -111,6 +115,7 @@ class ExportSession:
         """Keep a remark for the report, once."""
         if remark not in self.notes:
             self.notes.append(remark)
+            self.handover.on_note(remark)
 
     def require_client(self) -> ConstantContact:
         """Return the open client; a run opens it before its first task that needs one."""
@@ -144,10 +149,11 @@ def new_session(request: ExportRequest) -> Iterator[ExportSession]:
     """Begin a run; inside this block `current_session` gives it to every task."""
     # Without a level of its own it has the root logger's, which hides what is only to be known.
     logging.getLogger("segment_export").setLevel(logging.INFO)
+    handover = _handover.get() or Handover()
     session = ExportSession(
         request=request,
-        handover=_handover.get() or Handover(),
-        started_at=datetime.now(UTC),
+        handover=handover,
+        started_at=handover.started_at or datetime.now(UTC),
     )
     reset = _session.set(session)
     try:

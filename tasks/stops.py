@@ -6,18 +6,19 @@ from constant_contact import (
     InsecureAddress,
     ListNotFound,
     NotAuthorised,
+    OutcomeUnknown,
     QuotaExceeded,
     RequestRefused,
     WindowClosed,
 )
 from pipeline import ConservationBroken, PipelineError
 from pipeline.outcome import Stop
-from tasks.errors import ExportRefused
+from tasks.errors import Defect, ExportRefused
 
-ExportError = PipelineError | ConstantContactError | ExportRefused
-EXPORT_ERRORS = (PipelineError, ConstantContactError, ExportRefused)
+ExportError = PipelineError | ConstantContactError | ExportRefused | Defect
+EXPORT_ERRORS = (PipelineError, ConstantContactError, ExportRefused, Defect)
 
-_WHAT_WAS_ASKED = (
+_REFUSALS = (
     AccessDenied,
     ExportRefused,
     InsecureAddress,
@@ -26,17 +27,13 @@ _WHAT_WAS_ASKED = (
     PipelineError,
     RequestRefused,
 )
-_GOES_ON_LATER = (QuotaExceeded, WindowClosed)
+_GOES_ON_LATER = (OutcomeUnknown, QuotaExceeded, WindowClosed)
 
 
-def explain_stop(error: ExportError, *, was_begun: bool) -> Stop:
-    """Say why a run stops, and whether it was refused or goes on when run again.
-
-    Only before the first upload (`was_begun` false) is a run refused rather than failed.
-    """
-    is_refusal = isinstance(error, _WHAT_WAS_ASKED) and not isinstance(error, ConservationBroken)
+def explain_stop(error: ExportError) -> Stop:
+    """Say why a run stops, whether it is about what was asked for, and whether it goes on later."""
     return Stop(
         reason=str(error),
-        is_refusal=is_refusal and not was_begun,
+        is_refusal=isinstance(error, _REFUSALS) and not isinstance(error, ConservationBroken),
         can_continue=isinstance(error, _GOES_ON_LATER),
     )

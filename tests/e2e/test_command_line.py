@@ -43,6 +43,12 @@ def test_missing_options_are_refused_with_exit_code_2(alone: Commands) -> None:
     assert done.out == ""
 
 
+def test_missing_options_are_one_json_document_when_asked(alone: Commands) -> None:
+    done = alone.run("run", "--connection", "x", "--json")
+    assert done.code == 2
+    assert done.document["refused"] is True
+
+
 def test_demo_delivers_into_the_sandbox_with_an_embedded_prefect(alone: Commands) -> None:
     done = alone.run("demo", "--profiles", "3000")
     assert done.code == 0, done.err
@@ -73,11 +79,12 @@ def test_unreachable_prefect_api_is_named(alone: Commands, tmp_path: Path) -> No
         "--accept-data-privacy", PREFECT_API_URL="http://127.0.0.1:9/api",
     )  # fmt: skip
     assert done.code == 1
-    assert "http://127.0.0.1:9/api does not answer" in done.err
+    assert "http://127.0.0.1:9/api does not answer as one" in done.err
     assert "defect" not in done.err
 
 
-def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path, ending: signal.Signals) -> None:
     profiles = tmp_path / "profiles.parquet"
     pl.DataFrame(
         {"CustomerId": ["a"], "EMail": [f"{world.list_id}@x.com"], "Segments": [["Gold"]]}
@@ -95,7 +102,7 @@ def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path) -> None:
         for line in process.stderr:
             if "Waiting for imports" in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         said = process.stderr.read()
         code = process.wait(timeout=60)
     assert code == 1
@@ -136,6 +143,39 @@ def test_connect_tells_the_account_and_refuses_a_spent_token(world: World, tmp_p
         )  # fmt: skip
         assert still_works.code == 0, still_works.err
         assert box.refresh_token not in first.out + first.err + second.out + second.err
+
+
+def test_connect_that_fails_leaves_the_connection_of_that_name_as_it_was(
+    world: World, tmp_path: Path
+) -> None:
+    profiles = tmp_path / "profiles.parquet"
+    pl.DataFrame({"CustomerId": ["a"], "EMail": ["a@x.com"], "Segments": [["Gold"]]}).write_parquet(
+        profiles
+    )
+    with sandbox.running() as box:
+        name = f"{tmp_path.name}-secret"
+        assert connect(world.commands, box, name, tmp_path).code == 0
+        (tmp_path / "wrong").write_text("wrong")
+        done = connect(
+            world.commands, box, name, tmp_path, "--client-secret-file", str(tmp_path / "wrong")
+        )
+        assert done.code == 2
+        assert "Nothing was saved" in done.err
+        works = world.export(
+            "--profiles", profiles, "--segment", "Gold", "--email", "EMail",
+            connection=name, list_id=box.add_list("Gold"),
+        )  # fmt: skip
+        assert works.code == 0, works.err
+
+
+def test_senseless_attribute_is_one_json_document_when_asked(alone: Commands) -> None:
+    done = alone.run(
+        "run", "--connection", "x", "--list-id", "x", "--profiles", "x", "--segment", "Gold",
+        "--email", "EMail", "--attribute", "City", "--json",
+    )  # fmt: skip
+    assert done.code == 2
+    assert done.document["refused"] is True
+    assert "COLUMN=HEADING" in done.document["message"]
 
 
 @pytest.mark.parametrize(

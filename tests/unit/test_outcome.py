@@ -141,7 +141,7 @@ def test_counters_are_added_up_over_all_batches() -> None:
         (
             HUNDRED,
             [batch(), batch(BatchState.PROCESSING), batch(BatchState.NOT_SENT)],
-            Stop("The window of 60 minutes has ended.", can_continue=True),
+            Stop("The 60-minute window has ended.", can_continue=True),
             "1 batch imported, 1 still being imported, 1 not sent. Run the same export again",
         ),
     ],

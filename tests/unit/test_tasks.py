@@ -18,7 +18,7 @@ from tasks.progress import percent_done
 from tasks.report import render_report
 from tasks.report_folder import open_report_folder
 from tasks.session import Progress, Stage, new_session
-from tasks.stops import explain_stop
+from tasks.stops import ExportError, explain_stop
 
 REQUEST = ExportRequest(
     connection="c", list_id="l", profiles="p", segments=("Gold",), email="EMail"
@@ -26,26 +26,28 @@ REQUEST = ExportRequest(
 
 
 @pytest.mark.parametrize(
-    ("error", "was_begun", "is_refusal", "can_continue"),
+    ("error", "is_refusal", "can_continue"),
     [
-        (UnknownSegment("x"), False, True, False),
-        (SourceChanged("x"), True, False, False),
-        (ConservationBroken("x"), False, False, False),
-        (task_errors.UnknownConnection("x"), False, True, False),
-        (cc.ListNotFound("x"), False, True, False),
-        (cc.NotAuthorised("x"), False, True, False),
-        (cc.SignInExpired("x"), True, False, False),
-        (cc.AccessDenied("x"), False, True, False),
-        (cc.ApiUnreachable("x"), False, False, False),
-        (cc.ServerFault("x"), False, False, False),
-        (cc.QuotaExceeded("x"), False, False, True),
-        (cc.WindowClosed("x"), True, False, True),
+        (UnknownSegment("x"), True, False),
+        (SourceChanged("x"), True, False),
+        (ConservationBroken("x"), False, False),
+        (task_errors.UnknownConnection("x"), True, False),
+        (task_errors.Defect("x"), False, False),
+        (cc.ListNotFound("x"), True, False),
+        (cc.NotAuthorised("x"), True, False),
+        (cc.SignInExpired("x"), True, False),
+        (cc.AccessDenied("x"), True, False),
+        (cc.ApiUnreachable("x"), False, False),
+        (cc.ServerFault("x"), False, False),
+        (cc.OutcomeUnknown("x"), False, True),
+        (cc.QuotaExceeded("x"), False, True),
+        (cc.WindowClosed("x"), False, True),
     ],
 )
 def test_errors_refuse_fail_or_interrupt_a_run(
-    error: Exception, was_begun: bool, is_refusal: bool, can_continue: bool
+    error: ExportError, is_refusal: bool, can_continue: bool
 ) -> None:
-    stop = explain_stop(error, was_begun=was_begun)  # type: ignore[arg-type] # one of EXPORT_ERRORS
+    stop = explain_stop(error)
     assert (stop.is_refusal, stop.can_continue) == (is_refusal, can_continue)
     assert stop.reason == "x"
 
