@@ -5,7 +5,6 @@ from constant_contact._client import ConstantContact, Timeouts
 from constant_contact._credentials import Credentials, MemoryTokenStore, Tokens, TokenStore
 from constant_contact._errors import (
     AccessDenied,
-    ActivityFailed,
     ApiUnreachable,
     BodyTooLarge,
     ConstantContactError,
@@ -31,7 +30,6 @@ from constant_contact._models import (
     Activity,
     ActivityCounters,
     ActivityState,
-    Contact,
     ContactList,
     CustomField,
     ImportReceipt,
@@ -50,7 +48,6 @@ __all__ = [
     "Account",
     "Activity",
     "ActivityCounters",
-    "ActivityFailed",
     "ActivityReader",
     "ActivityState",
     "ActivityWatch",
@@ -59,7 +56,6 @@ __all__ = [
     "BodyTooLarge",
     "ConstantContact",
     "ConstantContactError",
-    "Contact",
     "ContactList",
     "Credentials",
     "CustomField",

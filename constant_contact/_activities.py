@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
+from constant_contact._addresses import encode_segment
 from constant_contact._errors import MalformedAnswer
 from constant_contact._models import Activity, ActivityState
 from constant_contact._session import Session
@@ -33,9 +34,8 @@ async def iter_activities(
 
 async def get_activity(session: Session, activity_id: str) -> Activity:
     """Return one activity; raises NotFound for one that is unknown or older than ten days."""
-    if not activity_id.replace("-", "").isalnum() or not activity_id.isascii():
-        raise ValueError("an activity id is made of letters, digits and hyphens")
-    activity = Activity.from_json(await session.get(f"{_PATH}/{activity_id}", tally="polls"))
+    path = f"{_PATH}/{encode_segment(activity_id)}"
+    activity = Activity.from_json(await session.get(path, tally="polls"))
     if activity is None:
         raise MalformedAnswer(
             f"Constant Contact's answer about activity {activity_id} holds no id; run again."

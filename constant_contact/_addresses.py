@@ -1,6 +1,7 @@
 """Which addresses a token may travel to."""
 
 import ipaddress
+from urllib.parse import quote
 
 import httpx
 
@@ -40,6 +41,12 @@ def is_loopback(url: httpx.URL) -> bool:
         return ipaddress.ip_address(url.host).is_loopback
     except ValueError:
         return False
+
+
+def encode_segment(text: str) -> str:
+    """Write any text as one step of a path: it can lead nowhere else."""
+    encoded = quote(text, safe="", errors="replace")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
 def resolve_next(base: httpx.URL, href: str) -> httpx.URL:

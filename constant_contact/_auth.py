@@ -1,6 +1,7 @@
 """Access tokens: fetched under a lock, stored before use, refreshed once when refused."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable
 
 import httpx
@@ -24,7 +25,12 @@ from constant_contact._retry import Retrier, RetryPolicy
 _REFRESH_POLICY = RetryPolicy(attempts=5, total_s=90.0, waiting_total_s=120.0, first_wait_s=1.0)
 
 # Only these say that asking again is pointless; a body of HTML or an odd status may pass.
-_FINAL = (NotAuthorised, AccessDenied, QuotaExceeded, WindowClosed)
+_FINAL = (NotAuthorised, AccessDenied, QuotaExceeded, SignInUnavailable, WindowClosed)
+
+# How long a store that fails is tried again: with the new tokens the connection would be lost.
+_SAVE_TOTAL_S = 60.0
+_FIRST_SAVE_PAUSE_S = 1.0
+_LONGEST_SAVE_PAUSE_S = 15.0
 
 
 class TokenKeeper:
@@ -47,7 +53,7 @@ class TokenKeeper:
         self._limiter = limiter
         self._retrier = retrier
         self._tokens: Tokens | None = None
-        self._unsaved: Tokens | None = None
+        self._unsaved: tuple[Tokens, Tokens] | None = None  # the spent ones and their successors
         self._turn = asyncio.Lock()
 
     async def access_token(self) -> SecretStr:
@@ -64,7 +70,7 @@ class TokenKeeper:
 
         Raises:
             SignInExpired: the refresh token is spent, revoked or absent.
-        SignInUnavailable: the sign-in service fails, after repeats.
+            SignInUnavailable: the sign-in service or the store fails, after repeats.
         """
         async with self._turn:
             if self._tokens is None or not self._is_usable(self._tokens, refused):
@@ -117,13 +123,46 @@ class TokenKeeper:
             ) from error
 
     async def _exchange_and_save(self, spent: Tokens) -> Tokens:
-        if self._unsaved is None:
-            self._unsaved = await self._exchange(spent)
+        if self._unsaved is None or not _same_grant(self._unsaved[0], spent):
+            self._unsaved = spent, await self._exchange(spent)
         # The old refresh token died with the answer: until the new one is kept, nothing else
         # happens, and if keeping it fails it is what the next try begins with.
-        await self._store.save(self._unsaved)
-        saved, self._unsaved = self._unsaved, None
-        return saved
+        renewed = self._unsaved[1]
+        await self._save(renewed)
+        self._unsaved = None
+        return renewed
+
+    async def _save(self, tokens: Tokens) -> None:
+        """Store tokens, also when the store fails for a while or the window ends meanwhile.
+
+        Raises:
+            SignInUnavailable: it fails for a minute.
+        """
+        gives_up = self._retrier.clock() + _SAVE_TOTAL_S
+        pause_s = _FIRST_SAVE_PAUSE_S
+        for attempt in itertools.count(1):
+            try:
+                await self._store.save(tokens)
+            except Exception as error:  # noqa: BLE001 - a store may fail in any way
+                reason = type(error).__name__  # its words may quote what it was to store
+            else:
+                return
+            if self._retrier.clock() + pause_s > gives_up:
+                raise SignInUnavailable(
+                    f"The new sign-in could not be stored ({reason}); run again, and connect "
+                    "again if that run says that the sign-in has expired."
+                )
+            self._retrier.announce(
+                ApiEvent(
+                    EventKind.RETRY,
+                    "store the new sign-in",
+                    reason=reason,
+                    attempt=attempt,
+                    wait_s=pause_s,
+                )
+            )
+            await self._retrier.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_SAVE_PAUSE_S)
 
     async def _exchange(self, spent: Tokens) -> Tokens:
         await self._limiter.acquire()

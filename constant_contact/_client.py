@@ -19,7 +19,6 @@ from constant_contact._models import (
     Account,
     Activity,
     ActivityState,
-    Contact,
     ContactList,
     CustomField,
     ImportReceipt,
@@ -161,31 +160,25 @@ class ConstantContact:
         """Return one activity; raises NotFound for one that is unknown or older than ten days."""
         return await _activities.get_activity(self._session, activity_id)
 
-    async def find_import(self, file_name: str) -> Activity | None:
-        """Return the activity that imports, or has imported, a file of this name.
-
-        Failed, cancelled and timed-out ones do not count. None without one.
-        """
-        return await _activities.find_import(self._session, file_name)
-
     async def import_file(
         self,
         *,
         file_name: str,
         body: bytes,
         list_ids: Collection[str],
-        known_ids: Collection[str] | None = None,
+        known_ids: Collection[str] = frozenset(),
     ) -> ImportReceipt:
         """Import a CSV file into lists and return the activity that does it.
 
         `known_ids` are the activities of this file name that the caller has seen and does not
-        want: they are never taken for this import. Without it the activities are read first, and
-        a file that was accepted before is not sent again (`already_accepted`).
+        want: they are never taken for this import when its answer is lost.
 
         Raises:
             BodyTooLarge: the request would not be under 4,000,000 bytes; nothing was sent.
             RequestRefused: the service does not take it; it may be the file's contents.
-            OutcomeUnknown: the answer was lost and the activities cannot be read either.
+            OutcomeUnknown: the answer was lost and the activities cannot be read either, whatever
+                the reason but these two:
+            QuotaExceeded, NotAuthorised: also when the answer was lost.
             ConstantContactError: as the tree in `_errors` says.
         """
         return await _imports.import_file(
@@ -196,14 +189,6 @@ class ConstantContact:
             known_ids=known_ids,
             patience=self._patience,
         )
-
-    async def iter_contacts(self, *, list_id: str) -> AsyncGenerator[Contact, None]:
-        """Yield the members of a list, whatever their status: 500 a request, so for small lists."""
-        params = {"lists": list_id, "status": "all", "limit": "500"}
-        async for entry in self._session.iter_items("/contacts", "contacts", params):
-            contact = Contact.from_json(entry)
-            if contact:
-                yield contact
 
 
 def _version() -> str:

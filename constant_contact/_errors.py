@@ -21,8 +21,7 @@
     │   └── ListNotFound       no such contact list
     └── the answer is of no use
         ├── MalformedAnswer    2xx without what it promises
-        ├── OutcomeUnknown     sent, no answer, and no way to look it up: running again does
-        └── ActivityFailed     accepted, but failed, cancelled or timed out
+        └── OutcomeUnknown     sent, no answer, and no way to look it up: running again does
 
 Every error is picklable (Prefect moves them between processes) and holds ids and counts only:
 never a body, a token, an e-mail address, nor the service's own words, which may quote a contact.
@@ -132,12 +131,3 @@ class MalformedAnswer(ConstantContactError):
 
 class OutcomeUnknown(ConstantContactError):
     """Whether a batch was accepted could not be found out; run again: it is looked up first."""
-
-
-class ActivityFailed(ConstantContactError):
-    """Constant Contact accepted a batch but did not import it; run again to send it once more."""
-
-    def __init__(self, message: str = "", *, activity_id: str = "", state: str = "") -> None:
-        super().__init__(message)
-        self.activity_id = activity_id
-        self.state = state

@@ -7,6 +7,7 @@ anything is sent again.
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -18,8 +19,10 @@ from constant_contact._errors import (
     BodyTooLarge,
     ConstantContactError,
     MalformedAnswer,
+    NotAuthorised,
     OutcomeUnknown,
     QueueFull,
+    QuotaExceeded,
     ServerFault,
 )
 from constant_contact._events import ApiEvent, EventKind
@@ -69,16 +72,12 @@ async def import_file(
     file_name: str,
     body: bytes,
     list_ids: Collection[str],
-    known_ids: Collection[str] | None,
+    known_ids: Collection[str],
     patience: Patience,
 ) -> ImportReceipt:
     """Import a CSV file into lists and return the activity that does it."""
     _check_import(file_name, body, list_ids)
     session.retrier.require_open_window()
-    if known_ids is None:
-        accepted, known_ids = await _read_journal(session, file_name)
-        if accepted:
-            return ImportReceipt(accepted, already_accepted=True)
     known = frozenset(known_ids)
     attempts = 0
 
@@ -90,8 +89,10 @@ async def import_file(
         try:
             return ImportReceipt(await _post(session, file_name, body, list_ids))
         except QueueFull:
-            # Certainly not accepted.
-            await _drain_queue(session)
+            # Certainly not accepted. Faults while polling do not make it a fault of this request:
+            # the next try says whether there is room.
+            with suppress(ApiUnreachable, ServerFault, MalformedAnswer):
+                await _drain_queue(session)
             raise
         except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
             if isinstance(error, ApiUnreachable) and not error.may_have_arrived:
@@ -146,12 +147,6 @@ async def _post(
     return activity
 
 
-async def _read_journal(session: Session, file_name: str) -> tuple[Activity | None, frozenset[str]]:
-    namesakes = [a async for a in iter_activities(session) if a.source_file_name == file_name]
-    alive = [a for a in namesakes if not a.state.is_failed]
-    return (alive[0] if alive else None), frozenset(a.activity_id for a in namesakes)
-
-
 async def _look_for(
     session: Session,
     file_name: str,
@@ -162,7 +157,9 @@ async def _look_for(
     """Look for a file's activity, several times.
 
     Raises:
-        OutcomeUnknown: the activities cannot be read either.
+        OutcomeUnknown: the activities cannot be read either, or not before the window ends.
+        QuotaExceeded: no request is left today.
+        NotAuthorised: the sign-in is over.
     """
     for attempt, wait_s in enumerate(patience.looks_after_s, start=1):
         session.retrier.announce(
@@ -174,12 +171,12 @@ async def _look_for(
                 wait_s=wait_s,
             )
         )
-        await session.retrier.pause(wait_s)
         try:
+            await session.retrier.pause(wait_s)
             found = await find_import(session, file_name, ignored_ids=known)
+        except (QuotaExceeded, NotAuthorised):
+            raise  # they end the run, and say how to go on
         except ConstantContactError as error:
-            if not _may_send_again(error):
-                raise
             raise OutcomeUnknown(
                 f"Whether {file_name} was accepted could not be found out; run again: it is "
                 "looked up before it is sent."

@@ -2,9 +2,11 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from constant_contact._errors import ListNotFound, RequestRefused
+from constant_contact._addresses import encode_segment
+from constant_contact._errors import ListNotFound, MalformedAnswer, RequestRefused
 from constant_contact._models import ContactList, as_mapping, as_sequence, read_text
 from constant_contact._session import Session
 
@@ -33,13 +35,17 @@ async def get_lists(session: Session) -> list[ContactList]:
 async def resolve_list(session: Session, text: str) -> ContactList:
     """Return the list meant by a UUID, a number, or an address that holds either.
 
+    Any other word is tried as the id of an account whose ids are no UUIDs.
+
     Raises:
         ListNotFound: there is none; it names up to five that come near.
     """
-    uuid, number = read_list_reference(text)
+    list_id, number = read_list_reference(text)
     if number:
-        uuid = await _find_by_number(session, number)
-    found = await _find_by_uuid(session, uuid) if uuid else None
+        list_id = await _find_by_number(session, number)
+    elif not list_id and _may_be_id(text.strip()):
+        list_id = text.strip()
+    found = await _find_by_id(session, list_id) if list_id else None
     if found is None:
         raise _not_found(text, await get_lists(session))
     return found
@@ -68,19 +74,30 @@ def _find_number(text: str) -> str | None:
     return None
 
 
-async def _find_by_uuid(session: Session, list_id: str) -> ContactList | None:
+def _may_be_id(text: str) -> bool:
+    return bool(text.strip(".")) and not re.search(r"[\s/]", text)
+
+
+async def _find_by_id(session: Session, list_id: str) -> ContactList | None:
+    path = f"{_PATH}/{encode_segment(list_id)}"
     try:
-        answer = await session.get(f"{_PATH}/{list_id}", {"include_membership_count": "active"})
+        answer = await session.get(path, {"include_membership_count": "active"})
     except RequestRefused as error:
         # Unknown ids are 404 by the contract; an id of the wrong form may be 400.
         if error.status in {400, 404}:
             return None
         raise
-    return ContactList.from_json(answer)
+    if not isinstance(answer, Mapping):
+        raise MalformedAnswer(
+            "Constant Contact's answer about a contact list is no list; check the API address, "
+            "then run again."
+        )
+    # Without an id it can only be the list that was asked for.
+    return ContactList.from_json({**answer, "list_id": read_text(answer.get("list_id")) or list_id})
 
 
 async def _find_by_number(session: Session, number: str) -> str | None:
-    """Return the UUID of the list that older versions of the API know by this number."""
+    """Return the id of the list that older versions of the API know by this number."""
     try:
         answer = await session.get(f"{_PATH}/list_id_xrefs", {"sequence_ids": number})
     except RequestRefused as error:
@@ -92,8 +109,7 @@ async def _find_by_number(session: Session, number: str) -> str | None:
         sequence_id = str(found.get("sequence_id") or "")
         # Shown with leading zeros in one place and without in another.
         if sequence_id.lstrip("0") == number.lstrip("0"):
-            list_id = read_text(found.get("list_id"))
-            return list_id if list_id and _UUID.fullmatch(list_id) else None
+            return read_text(found.get("list_id"))
     return None
 
 

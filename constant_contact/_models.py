@@ -103,12 +103,10 @@ class Activity:
 class ImportReceipt:
     """The activity that a file became.
 
-    `already_accepted`: found before anything was sent, as an earlier run had sent it.
-    `reconciled`: sent by this run, but its answer was lost and the activity looked up.
+    `reconciled`: the answer was lost and the activity looked up.
     """
 
     activity: Activity
-    already_accepted: bool = False
     reconciled: bool = False
 
 
@@ -177,29 +175,6 @@ class CustomField:
             name=name,
             label=read_text(found.get("label")) or "",
             type=read_text(found.get("type")) or "",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """A contact as far as reconciliation needs it; one known by phone only has no address."""
-
-    contact_id: str
-    email_address: str | None = field(default=None, repr=False)
-    permission_to_send: str | None = None
-
-    @classmethod
-    def from_json(cls, answer: object) -> Self | None:
-        """Read a contact; None when it has no id."""
-        found = as_mapping(answer)
-        contact_id = read_text(found.get("contact_id"))
-        if not contact_id:
-            return None
-        email = as_mapping(found.get("email_address"))
-        return cls(
-            contact_id=contact_id,
-            email_address=read_text(email.get("address")),
-            permission_to_send=read_text(email.get("permission_to_send")),
         )
 
 

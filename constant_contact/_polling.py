@@ -23,8 +23,8 @@ _NAP_S = 1.0
 # Not worth repeating at once, but gone by the next round perhaps.
 _PASSING = (MalformedAnswer, SignInUnavailable)
 
-# After this many rounds without a sight of it, an activity is asked for by its id; after as many
-# again of "not found", it is taken as gone.
+# After this many rounds without a sight of it in the collection, an activity is asked for by its
+# id too; after as many answers of "not found" in a row, it is taken as gone.
 _PATIENCE_ROUNDS = 5
 
 
@@ -45,7 +45,8 @@ class ActivityWatch:
 
     `known` holds what was seen last of each, also after an error. `deadline` is in the seconds
     of `clock` (epoch seconds unless told otherwise). `on_change` hears of every activity whose
-    state or percentage has changed.
+    state or percentage has changed; `on_gone` of the id of every activity that is not found any
+    more and so not waited for, once.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ActivityWatch:
         *,
         deadline: float,
         on_change: Callable[[Activity], None] | None = None,
+        on_gone: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -62,6 +64,7 @@ class ActivityWatch:
         self._deadline = deadline
         self._clock = clock
         self._on_change = on_change or (lambda _: None)
+        self._on_gone = on_gone or (lambda _: None)
         self._sleep = sleep
         self._is_closed = False
         self._is_hurried = False
@@ -117,20 +120,21 @@ class ActivityWatch:
         return dict(self.known)
 
     async def _look(self) -> None:
-        hidden = {i for i in self.unfinished if self._rounds_unseen.get(i, 0) >= _PATIENCE_ROUNDS}
-        wanted = set(self.unfinished - hidden)
-        if wanted:
-            async with aclosing(self._client.iter_activities()) as activities:
-                async for activity in activities:
-                    if activity.activity_id in wanted:
-                        wanted.discard(activity.activity_id)
-                        self._note(activity)
-                    if not wanted:
-                        break
-        for activity_id in wanted:
-            self._rounds_unseen[activity_id] = self._rounds_unseen.get(activity_id, 0) + 1
-        for activity_id in sorted(hidden):
-            await self._ask_for(activity_id)
+        unseen = set(self.unfinished)
+        async with aclosing(self._client.iter_activities()) as activities:
+            async for activity in activities:
+                if activity.activity_id in unseen:
+                    unseen.discard(activity.activity_id)
+                    self._rounds_unseen[activity.activity_id] = 0
+                    self._note(activity)
+                if not unseen:
+                    break
+        for activity_id in sorted(unseen):
+            rounds = self._rounds_unseen.get(activity_id, 0)
+            if rounds >= _PATIENCE_ROUNDS:
+                await self._ask_for(activity_id)
+            else:
+                self._rounds_unseen[activity_id] = rounds + 1
 
     async def _ask_for(self, activity_id: str) -> None:
         try:
@@ -139,6 +143,9 @@ class ActivityWatch:
             self._rounds_unseen[activity_id] += 1
             if self._rounds_unseen[activity_id] >= 2 * _PATIENCE_ROUNDS:
                 self._gone.add(activity_id)
+                self._on_gone(activity_id)
+        else:
+            self._rounds_unseen[activity_id] = _PATIENCE_ROUNDS
 
     def _note(self, activity: Activity) -> None:
         before = self.known[activity.activity_id]
@@ -161,11 +168,22 @@ async def wait_for_activities(
     *,
     deadline: float,
     on_change: Callable[[Activity], None] | None = None,
+    on_gone: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> dict[str, Activity]:
-    """Return what became of activities, by id, when all are done or at the deadline."""
-    watch = ActivityWatch(client, deadline=deadline, on_change=on_change, clock=clock, sleep=sleep)
+    """Return what became of activities, by id, when all are done or gone, or at the deadline.
+
+    `on_change` and `on_gone` are told as `ActivityWatch` says.
+    """
+    watch = ActivityWatch(
+        client,
+        deadline=deadline,
+        on_change=on_change,
+        on_gone=on_gone,
+        clock=clock,
+        sleep=sleep,
+    )
     for activity_id in activity_ids:
         watch.add(activity_id)
     watch.close()

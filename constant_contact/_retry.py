@@ -28,8 +28,8 @@ Listener = Callable[[ApiEvent], None]
 class RetryPolicy:
     """How long the client keeps trying one request.
 
-    Faults count towards `attempts` and `total_s`. Being told to wait (throttled, queue full) is
-    no fault: it is bounded by `waiting_total_s` only.
+    Faults, and the time spent on them, count towards `attempts` and `total_s`. Being told to wait
+    (throttled, queue full) is no fault: it is bounded by `waiting_total_s` only.
     """
 
     attempts: int = 6
@@ -52,7 +52,7 @@ class Retrier:
     ) -> None:
         self.clock = clock
         self.deadline = deadline
-        self._sleep = sleep
+        self.sleep = sleep  # for what has to be finished, window or not
         self._on_event = on_event
 
     async def call(
@@ -70,7 +70,7 @@ class Retrier:
         """
         stop = _Stop(policy, clock=self.clock, deadline=self.deadline)
         retrying = AsyncRetrying(
-            sleep=self._sleep,
+            sleep=self.sleep,
             stop=stop,
             wait=_Wait(policy),
             retry=retry_if_exception(may_repeat),
@@ -86,7 +86,7 @@ class Retrier:
             WindowClosed: it would pass the deadline.
         """
         self.require_open_window(wait_s)
-        await self._sleep(wait_s)
+        await self.sleep(wait_s)
 
     def require_open_window(self, ahead_s: float = 0.0) -> None:
         """Raise WindowClosed when the deadline is less than `ahead_s` away."""
@@ -149,17 +149,22 @@ class _Stop:
         self._policy = policy
         self._clock = clock
         self._deadline = deadline
-        self._began = clock()
+        self._resumed = clock()
         self._faults = 0
+        self._spent_s = {"faults": 0.0, "waiting": 0.0}
 
     def __call__(self, state: RetryCallState) -> bool:
         told = _was_told_to_wait(state)
         self._faults += not told
         resumes = self._clock() + state.upcoming_sleep
         limit_s = self._policy.waiting_total_s if told else self._policy.total_s
+        # An attempt and the pause after it belong to what the attempt ended in.
+        kind = "waiting" if told else "faults"
+        self._spent_s[kind] += resumes - self._resumed
+        self._resumed = resumes
         return (
             self._faults >= self._policy.attempts
-            or resumes - self._began > limit_s
+            or self._spent_s[kind] > limit_s
             or self._passes_window(resumes)
         )
 

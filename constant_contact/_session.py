@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import httpx
@@ -13,8 +14,14 @@ from pydantic import SecretStr
 from constant_contact._addresses import resolve_next
 from constant_contact._answers import error_from_response, error_from_transport, read_json
 from constant_contact._auth import TokenKeeper
-from constant_contact._errors import ApiUnreachable, MalformedAnswer, NotAuthorised, Throttled
-from constant_contact._models import as_mapping, as_sequence, read_text
+from constant_contact._errors import (
+    ApiUnreachable,
+    MalformedAnswer,
+    NotAuthorised,
+    QuotaExceeded,
+    Throttled,
+)
+from constant_contact._models import as_mapping, read_text
 from constant_contact._pacing import RateLimiter
 from constant_contact._retry import Retrier, RetryPolicy, is_retryable
 from schemas.outcome import RequestCounts
@@ -56,7 +63,7 @@ class _Bearer(httpx.Auth):
 
 
 class Session:
-    """Send requests to the API of one connection."""
+    """Send requests to the API of one connection, until its quota is used up."""
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class Session:
         self._keeper = keeper
         self._limiter = limiter
         self._counts: Counter[str] = Counter()
+        self._is_quota_used_up = False
 
     @property
     def request_counts(self) -> RequestCounts:
@@ -90,17 +98,20 @@ class Session:
     async def iter_items(
         self, path: str, key: str, params: Mapping[str, str], *, tally: str = ""
     ) -> AsyncGenerator[Any, None]:
-        """Yield the entries under `key` of every page of a collection."""
+        """Yield the entries under `key` of every page of a collection.
+
+        A page without the key, or with null under it, is an empty one.
+        """
         call = Call("GET", self._url(path), params, tally=tally)
         seen: set[str] = set()
         while True:
-            page = as_mapping(await self._get(call))
-            if not isinstance(page.get(key), list):
+            page = await self._get(call)
+            if not isinstance(page, Mapping) or not isinstance(page.get(key), list | None):
                 raise MalformedAnswer(
                     f"Constant Contact's answer to {call.what} holds no {key}; check the API "
                     "address, then run again."
                 )
-            for item in as_sequence(page[key]):
+            for item in page.get(key) or ():
                 yield item
             links = as_mapping(page.get("_links"))
             href = read_text(as_mapping(links.get("next")).get("href"))
@@ -141,18 +152,29 @@ class Session:
         )
 
     async def _send(self, call: Call) -> httpx.Response:
+        """Send a request unless the quota is used up, and remember when it is."""
+        self._require_quota()
+        try:
+            return await self._send_authorised(call)
+        except QuotaExceeded:
+            self._is_quota_used_up = True
+            raise
+
+    async def _send_authorised(self, call: Call) -> httpx.Response:
         """Send a request, once more with a new token when the first is refused."""
         token = await self._keeper.access_token()
         try:
             return await self._exchange(call, token)
         except NotAuthorised:
             # Refused is not accepted: this repeat is safe for every request.
+            self._require_quota()
             token = await self._keeper.renew(refused=token)
         self.count_repeat()
         return await self._exchange(call, token)
 
     async def _exchange(self, call: Call, token: SecretStr) -> httpx.Response:
         await self._limiter.acquire()
+        self._require_quota()  # it may have ended while this request stood in line
         self._counts["total"] += 1
         if call.tally:
             self._counts[call.tally] += 1
@@ -178,6 +200,11 @@ class Session:
         refusal = error_from_response(response, is_activity_post=call.method == "POST")
         self._counts["throttled"] += isinstance(refusal, Throttled)
         raise refusal
+
+    def _require_quota(self) -> None:
+        """Raise QuotaExceeded when the service has said so before: then nothing more is sent."""
+        if self._is_quota_used_up:
+            raise QuotaExceeded(status=HTTPStatus.TOO_MANY_REQUESTS, error_key="quota_exceeded")
 
     def _request_s(self) -> float:
         if self.retrier.deadline is None:

@@ -46,6 +46,13 @@ async def wait_for_imports() -> ImportFindings:
             session.note(NO_ECHO_NOTE)
         _tell_progress(session)
 
+    def note_gone(activity_id: str) -> None:
+        number = number_by_id[activity_id]
+        session.stop = session.stop or Stop(
+            f"Constant Contact does not know the activity {activity_id} of batch {number} any more.",
+            can_continue=True,
+        )
+
     if number_by_id:
         session.has_waited = True
         _tell_progress(session)
@@ -55,6 +62,7 @@ async def wait_for_imports() -> ImportFindings:
                 number_by_id,
                 deadline=session.deadline.timestamp(),
                 on_change=note_change,
+                on_gone=note_gone,
             )
         except ConstantContactError as error:
             session.stop = session.stop or explain_stop(error)

@@ -149,3 +149,15 @@ def test_counters_that_the_collection_leaves_out_are_asked_for(
     assert done.code == 0, done.err
     assert done.document["batches"][0]["person_count"] == 10
     assert done.document["notes"] == []
+
+
+def test_activity_that_nobody_knows_any_more_is_named(world: World, profiles: Path) -> None:
+    world.box.script(
+        Fault(operation="file_import", kind="hidden", reads=9999),
+        Fault(operation="activity", kind="status", status=404, repeat=99),
+    )
+    done = export(world, profiles)
+    assert done.code == 1
+    assert done.document["status"] == "incomplete"
+    activity_id = done.document["batches"][0]["activity_id"]
+    assert f"does not know the activity {activity_id}" in done.document["message"]

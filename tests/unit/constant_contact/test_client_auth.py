@@ -87,24 +87,75 @@ async def test_the_new_token_is_stored_before_it_is_used(stage: Any, answer: Any
     assert happened == ["saved refresh-1", "used access-1"]
 
 
-async def test_a_token_that_cannot_be_stored_is_not_used_nor_lost(stage: Any, answer: Any) -> None:
-    class Full(MemoryTokenStore):
-        fails = 1
+class Hiccuping(MemoryTokenStore):
+    """Refuses to save a number of times."""
 
-        async def save(self, tokens: Tokens) -> None:
-            if self.fails:
-                self.fails -= 1
-                raise OSError("disk full")
-            await super().save(tokens)
+    fails = 1
 
+    async def save(self, tokens: Tokens) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise OSError(f"disk full at {tokens.refresh_token.get_secret_value()}")
+        await super().save(tokens)
+
+
+@pytest.mark.parametrize("window_s", [None, 0.5])
+async def test_a_store_that_fails_once_is_tried_again(
+    stage: Any, answer: Any, window_s: float | None
+) -> None:
+    store = Hiccuping(expired())
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
     stage.script.on(ACCOUNT, answer(200, {}))
-    async with stage.client(token_store=Full(expired())) as client:
-        with pytest.raises(OSError, match="disk full"):
+    deadline = None if window_s is None else stage.time.now + window_s
+    async with stage.client(token_store=store, deadline=deadline) as client:
+        await client.get_account()
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
+    assert [event.kind for event in stage.events] == [EventKind.REFRESH, EventKind.RETRY]
+
+
+async def test_a_token_that_cannot_be_stored_is_not_used_nor_lost(stage: Any, answer: Any) -> None:
+    store = Hiccuping(expired())
+    store.fails = 1_000
+    stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
+    stage.script.on(ACCOUNT, answer(200, {}))
+    began = stage.time.now
+    async with stage.client(token_store=store) as client:
+        with pytest.raises(SignInUnavailable, match=r"OSError.*connect again") as caught:
             await client.get_account()
+        assert 30 < stage.time.now - began <= 60
         assert stage.script.count(ACCOUNT) == 0
+        store.fails = 0
         await client.get_account()
     assert stage.script.count(TOKEN) == 1
+    assert "refresh-1" not in f"{caught.value}{stage.events}"
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
+
+
+async def test_tokens_that_were_not_stored_do_not_replace_a_newer_sign_in(
+    stage: Any, answer: Any
+) -> None:
+    store = Hiccuping(expired())
+    store.fails = 1_000
+    newer = {"access_token": "access-9", "refresh_token": "refresh-9"}
+    stage.script.on(TOKEN, answer(200, NEW), answer(200, newer)).on(ACCOUNT, answer(200, {}))
+    async with stage.client(token_store=store) as client:
+        with pytest.raises(SignInUnavailable):
+            await client.get_account()
+        store.fails, store.tokens = 0, expired("refresh-new")  # somebody has connected again
+        await client.get_account()
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-9"
+
+
+async def test_a_cancelled_save_is_not_tried_again(stage: Any, answer: Any) -> None:
+    class Cancelled(MemoryTokenStore):
+        async def save(self, _: Tokens) -> None:
+            raise asyncio.CancelledError
+
+    stage.script.on(TOKEN, answer(200, NEW))
+    async with stage.client(token_store=Cancelled(expired())) as client:
+        with pytest.raises(asyncio.CancelledError):
+            await client.get_account()
+    assert stage.time.slept == []
 
 
 async def test_a_cancelled_refresh_still_ends_in_the_store(stage: Any) -> None:

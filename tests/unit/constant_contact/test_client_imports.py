@@ -12,6 +12,7 @@ from constant_contact import (
     REQUEST_LIMIT_BYTES,
     ApiUnreachable,
     BodyTooLarge,
+    ConstantContactError,
     EventKind,
     NotAuthorised,
     OutcomeUnknown,
@@ -19,6 +20,7 @@ from constant_contact import (
     QuotaExceeded,
     RequestRefused,
     ServerFault,
+    SignInExpired,
     WindowClosed,
     framing_bytes,
 )
@@ -42,16 +44,14 @@ def jobs(*entries: Any) -> Callable[[httpx.Request], httpx.Response]:
 
 
 def send(client: Any, **given: Any) -> Any:
-    return client.import_file(
-        **{"file_name": NAME, "body": CSV, "list_ids": [LIST], "known_ids": ()} | given
-    )
+    return client.import_file(**{"file_name": NAME, "body": CSV, "list_ids": [LIST]} | given)
 
 
 async def test_an_import_is_multipart_with_one_part_of_list_ids(stage: Any, answer: Any) -> None:
     stage.script.on(IMPORT, answer(201, job()))
     async with stage.client() as client:
         receipt = await send(client, list_ids=["L1", "L2"])
-    assert (receipt.activity.activity_id, receipt.already_accepted) == ("a1", False)
+    assert (receipt.activity.activity_id, receipt.reconciled) == ("a1", False)
     (request,) = stage.script.requests
     boundary = request.headers["Content-Type"].removeprefix("multipart/form-data; boundary=")
     assert "Content-Encoding" not in request.headers
@@ -129,29 +129,11 @@ async def test_one_to_fifty_lists_are_taken(stage: Any, count: int) -> None:
             await send(client, list_ids=[LIST] * count)
 
 
-class TestBeforeSending:
-    async def test_a_batch_that_was_accepted_is_not_sent_again(self, stage: Any) -> None:
-        stage.script.on(ACTIVITIES, jobs(job("b0", "other.csv"), job("a0", state="completed")))
-        async with stage.client() as client:
-            receipt = await send(client, known_ids=None)
-        assert receipt.activity.activity_id == "a0"
-        assert receipt.already_accepted
-        assert stage.script.count(IMPORT) == 0
-
-    @pytest.mark.parametrize("state", ["failed", "cancelled", "timed_out"])
-    async def test_a_batch_that_failed_is_sent_again(
-        self, stage: Any, answer: Any, state: str
-    ) -> None:
-        stage.script.on(ACTIVITIES, jobs(job("a0", state=state))).on(IMPORT, answer(201, job()))
-        async with stage.client() as client:
-            receipt = await send(client, known_ids=None)
-        assert (receipt.activity.activity_id, receipt.already_accepted) == ("a1", False)
-
-    async def test_nothing_is_sent_after_the_window(self, stage: Any) -> None:
-        async with stage.client(deadline=stage.time.now) as client:
-            with pytest.raises(WindowClosed):
-                await send(client)
-        assert stage.script.requests == []
+async def test_nothing_is_sent_after_the_window(stage: Any) -> None:
+    async with stage.client(deadline=stage.time.now) as client:
+        with pytest.raises(WindowClosed):
+            await send(client)
+    assert stage.script.requests == []
 
 
 AMBIGUOUS = {
@@ -260,12 +242,43 @@ class TestAfterALostAnswer:
                 await send(client)
         assert stage.script.count(IMPORT) == 1
 
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            (400, {"error_key": "x"}),
+            (403, {"error_key": "access_denied"}),
+            (404, []),
+            (200, []),
+        ],
+        ids=["refused", "denied", "not found", "malformed"],
+    )
+    async def test_whatever_keeps_the_activities_from_being_read_leaves_the_outcome_open(
+        self, stage: Any, answer: Any, refusal: Any
+    ) -> None:
+        stage.script.on(IMPORT, lambda _: httpx.Response(500)).on(ACTIVITIES, answer(*refusal))
+        async with stage.client() as client:
+            with pytest.raises(OutcomeUnknown) as caught:
+                await send(client)
+        assert isinstance(caught.value.__cause__, ConstantContactError)
+        assert stage.script.count(IMPORT) == 1
+
+    async def test_a_sign_in_that_ends_meanwhile_stops(
+        self, stage: Any, answer: Any, lost: Any
+    ) -> None:
+        stage.script.on(IMPORT, lost).on(ACTIVITIES, answer(401))
+        stage.script.on("POST /oauth2/default/v1/token", answer(400, {"error": "invalid_grant"}))
+        async with stage.client() as client:
+            with pytest.raises(SignInExpired):
+                await send(client)
+        assert stage.script.count(IMPORT) == 1
+
     async def test_looking_does_not_pass_the_window(self, stage: Any, lost: Any) -> None:
         stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs())
         deadline = stage.time.now + 4
         async with stage.client(deadline=deadline) as client:
-            with pytest.raises(WindowClosed):
+            with pytest.raises(OutcomeUnknown) as caught:
                 await send(client)
+        assert isinstance(caught.value.__cause__, WindowClosed)
         assert stage.time.now < deadline
         assert stage.script.count(IMPORT) == 1
 
@@ -353,6 +366,29 @@ class TestFullQueue:
         assert stage.script.count(ACTIVITIES) == 3
         assert EventKind.QUEUE_FULL in {event.kind for event in stage.events}
 
+    async def test_faults_while_polling_do_not_count_against_the_batch(
+        self, stage: Any, answer: Any
+    ) -> None:
+        stage.script.on(IMPORT, *[answer(*self.FULL)] * 8, answer(201, job()))
+        stage.script.on(ACTIVITIES, answer(500))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+
+    async def test_a_long_wait_for_it_leaves_the_time_for_faults_whole(
+        self, stage: Any, answer: Any
+    ) -> None:
+        full = [job(f"b{n}", "other.csv") for n in range(1000)]
+        stage.script.on(
+            IMPORT, answer(*self.FULL), lambda _: _raise(httpx.ConnectError), answer(201, job())
+        )
+        stage.script.on(ACTIVITIES, *[jobs(*full)] * 60, jobs())
+        began = stage.time.now
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert stage.time.now - began > 900
+
     async def test_it_is_waited_for_until_the_window_ends(self, stage: Any, answer: Any) -> None:
         full = [job(f"b{n}", "other.csv") for n in range(1000)]
         stage.script.on(IMPORT, answer(*self.FULL)).on(ACTIVITIES, jobs(*full))
@@ -382,13 +418,13 @@ async def test_what_stays_wrong_is_raised_as_what_it_is(
             await send(client)
 
 
-async def test_find_import_prefers_the_completed_one(stage: Any) -> None:
+async def test_of_several_jobs_the_completed_one_answers(stage: Any) -> None:
     stage.script.on(
         ACTIVITIES,
         jobs(job("a0", state="failed"), job("a1"), job("a2", state="completed")),
         jobs(job("a0", state="failed"), job("a1", state="paused")),
-        jobs(job("a0", state="failed")),
     )
+    stage.script.on(IMPORT, lambda _: httpx.Response(500))
     async with stage.client() as client:
-        found = [await client.find_import(NAME) for _ in range(3)]
-    assert [activity and activity.activity_id for activity in found] == ["a2", "a1", None]
+        found = [(await send(client)).activity.activity_id for _ in range(2)]
+    assert found == ["a2", "a1"]

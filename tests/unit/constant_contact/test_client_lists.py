@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
-from constant_contact import ListNotFound, ServerFault
+from constant_contact import ListNotFound, MalformedAnswer, ServerFault
 from constant_contact._lists import read_list_reference
 
 pytestmark = pytest.mark.anyio
@@ -89,3 +90,62 @@ async def test_a_fault_is_not_taken_for_an_unknown_list(stage: Any, answer: Any)
     async with stage.client() as client:
         with pytest.raises(ServerFault):
             await client.resolve_list(UUID)
+
+
+@pytest.mark.parametrize("body", [{}, {"list_id": None}, {"list_id": ""}])
+async def test_an_answer_without_an_id_is_the_list_asked_for(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    stage.script.on(ONE, answer(200, body))
+    async with stage.client() as client:
+        found = await client.resolve_list(UUID)
+    assert (found.list_id, found.name) == (UUID, "")
+
+
+async def test_an_answer_that_is_no_object_is_no_list(stage: Any, answer: Any) -> None:
+    stage.script.on(ONE, answer(200, []))
+    async with stage.client() as client:
+        with pytest.raises(MalformedAnswer):
+            await client.resolve_list(UUID)
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [("list_7", "list_7"), (" vip ", "vip"), ("a?b%", "a%3Fb%25"), ("Ä", "%C3%84")],
+)
+async def test_an_account_may_use_ids_of_another_form(stage: Any, text: str, step: str) -> None:
+    def show(request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path.startswith(f"/v3/contact_lists/{step}?".encode())
+        return httpx.Response(200, json={"name": "News"})
+
+    async with stage.client(transport=httpx.MockTransport(show)) as client:
+        found = await client.resolve_list(text)
+    assert (found.list_id, found.name) == (text.strip(), "News")
+
+
+async def test_a_number_may_lead_to_an_id_of_another_form(stage: Any, answer: Any) -> None:
+    stage.script.on(XREFS, answer(200, {"xrefs": [{"sequence_id": "5", "list_id": "list_5"}]}))
+    stage.script.on("GET /v3/contact_lists/list_5", answer(200, {"name": "News"}))
+    async with stage.client() as client:
+        assert (await client.resolve_list("5")).list_id == "list_5"
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_word_that_is_no_id_is_an_unknown_list(
+    stage: Any, answer: Any, status: int
+) -> None:
+    lists = {"lists": [{"list_id": UUID, "name": "Newsletter"}]}
+    stage.script.on("GET /v3/contact_lists/Newsletter", answer(status))
+    stage.script.on("GET /v3/contact_lists", answer(200, lists))
+    async with stage.client() as client:
+        with pytest.raises(ListNotFound, match=UUID):
+            await client.resolve_list("Newsletter")
+
+
+@pytest.mark.parametrize("text", ["", " ", "..", "a/b", "two words", "https://x.example/pages"])
+async def test_what_can_be_no_id_is_not_asked_for(stage: Any, answer: Any, text: str) -> None:
+    stage.script.on("GET /v3/contact_lists", answer(200, {"lists": []}))
+    async with stage.client() as client:
+        with pytest.raises(ListNotFound):
+            await client.resolve_list(text)
+    assert len(stage.script.requests) == 1

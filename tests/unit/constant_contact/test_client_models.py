@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constant_contact import Account, Activity, ActivityState, Contact, ContactList, CustomField
+from constant_contact import Account, Activity, ActivityState, ContactList, CustomField
 from constant_contact._models import read_moment
 
 JSON = st.recursive(
@@ -53,7 +53,7 @@ def test_an_import_activity_is_read_whole() -> None:
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON)
 def test_no_answer_makes_reading_fail(found: Any) -> None:
-    for model in (Activity, Account, Contact, ContactList, CustomField):
+    for model in (Activity, Account, ContactList, CustomField):
         model.from_json(found)
 
 
@@ -100,18 +100,3 @@ def test_dates_are_read_in_all_their_forms(text: object, moment: datetime | None
 
 def test_a_deleted_list_is_no_list() -> None:
     assert ContactList.from_json({"list_id": "l1", "deleted_at": "2026-02-05T00:00:00Z"}) is None
-
-
-def test_a_contact_known_by_phone_only_has_no_address() -> None:
-    contact = Contact.from_json({"contact_id": "c1"})
-    assert contact is not None
-    assert contact.email_address is None
-
-
-def test_an_address_does_not_show_when_a_contact_is_printed() -> None:
-    contact = Contact.from_json(
-        {"contact_id": "c1", "email_address": {"address": "ann@example.com"}}
-    )
-    assert contact is not None
-    assert contact.email_address == "ann@example.com"
-    assert "ann@" not in repr(contact)

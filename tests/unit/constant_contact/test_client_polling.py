@@ -158,12 +158,66 @@ async def test_an_activity_that_the_collection_hides_is_asked_for_singly(
     )
     known = await wait_for(stage, "a1", "a2")
     assert known["a2"].state is ActivityState.COMPLETED
-    assert stage.script.count(ACTIVITIES) == 5
+    assert stage.script.count(ACTIVITIES) == 6
+
+
+async def test_an_activity_that_shows_late_is_asked_for_singly_no_more(
+    stage: Any, answer: Any
+) -> None:
+    shown = jobs(a1="processing", a2="processing")
+    stage.script.on(
+        ACTIVITIES, *[jobs(a1="processing")] * 6, *[shown] * 9, jobs(a1="completed", a2="completed")
+    )
+    stage.script.on("GET /v3/activities/a2", answer(404))
+    gone: list[str] = []
+    known = await wait_for(stage, "a1", "a2", on_gone=gone.append)
+    assert known["a2"].state is ActivityState.COMPLETED
+    assert stage.script.count("GET /v3/activities/a2") == 1
+    assert gone == []
+
+
+async def test_being_hidden_again_is_counted_from_the_beginning(stage: Any, answer: Any) -> None:
+    stage.script.on(
+        ACTIVITIES, *[jobs()] * 9, jobs(a1="processing"), *[jobs()] * 9, jobs(a1="completed")
+    )
+    stage.script.on("GET /v3/activities/a1", answer(404))
+    known = await wait_for(stage, "a1")
+    assert known["a1"].state is ActivityState.COMPLETED
+    assert stage.script.count("GET /v3/activities/a1") == 8
+
+
+async def test_only_not_found_in_a_row_makes_an_activity_gone(stage: Any, answer: Any) -> None:
+    found = answer(200, {"activity_id": "a1", "state": "processing"})
+    missing = [answer(404)] * 4
+    done = answer(200, {"activity_id": "a1", "state": "completed"})
+    stage.script.on(ACTIVITIES, jobs())
+    stage.script.on("GET /v3/activities/a1", *missing, found, *missing, done)
+    gone: list[str] = []
+    known = await wait_for(stage, "a1", on_gone=gone.append)
+    assert (known["a1"].state, gone) == (ActivityState.COMPLETED, [])
 
 
 async def test_an_activity_that_nobody_knows_is_not_waited_for_all_night(
     stage: Any, answer: Any
 ) -> None:
+    stage.script.on(ACTIVITIES, jobs(a2="processing"))
+    stage.script.on("GET /v3/activities/a1", answer(404))
+    gone: list[tuple[str, float]] = []
+    began = stage.time.now
+    known = await wait_for(
+        stage,
+        "a1",
+        "a2",
+        window_s=1_000,
+        on_gone=lambda gone_id: gone.append((gone_id, stage.time.now - began)),
+    )
+    ((gone_id, after_s),) = gone
+    assert gone_id == "a1"
+    assert after_s < 200
+    assert known["a1"] == Activity("a1")
+
+
+async def test_the_watch_ends_when_what_is_left_is_gone(stage: Any, answer: Any) -> None:
     stage.script.on(ACTIVITIES, jobs()).on("GET /v3/activities/a1", answer(404))
     known = await wait_for(stage, "a1", window_s=10_000)
     assert known == {"a1": Activity("a1")}

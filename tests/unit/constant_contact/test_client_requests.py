@@ -89,6 +89,75 @@ async def test_a_used_up_quota_stops_at_once(stage: Any, answer: Any) -> None:
     assert len(stage.script.requests) == 1
 
 
+async def test_after_a_used_up_quota_nothing_more_is_sent(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(429, {"error_key": "quota_exceeded"}))
+    stage.script.on("GET /v3/account/summary", answer(503), answer(200, {}))
+    async with stage.client() as client:
+        # The first sleeps before its repeat when the quota ends.
+        ended = await asyncio.gather(
+            client.get_account(),
+            *(client.get_lists() for _ in range(3)),
+            client.import_file(file_name="x.csv", body=b"", list_ids=["l1"]),
+            return_exceptions=True,
+        )
+        with pytest.raises(QuotaExceeded, match="00:00 UTC"):
+            await client.get_lists()
+    assert [type(error) for error in ended] == [QuotaExceeded] * 5
+    assert stage.script.count(LISTS) == 1
+    assert len(stage.script.requests) == client.request_counts.total == 2
+
+
+async def test_who_stands_in_line_when_the_quota_ends_is_not_sent(stage: Any) -> None:
+    all_wait, moves_on = asyncio.Event(), asyncio.Event()
+    paths: list[str] = []
+
+    class Line:
+        waiting = 0
+
+        async def acquire(self) -> None:
+            self.waiting += 1
+            if self.waiting == 4:
+                all_wait.set()
+            if self.waiting > 2:
+                await moves_on.wait()
+
+    async def use_up(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        if len(paths) == 1:
+            return httpx.Response(200, json={})
+        await all_wait.wait()
+        return httpx.Response(429, json={"error_key": "quota_exceeded"})
+
+    async with stage.client(limiter=Line(), transport=httpx.MockTransport(use_up)) as client:
+        await client.get_account()  # so that the tokens are at hand
+        tasks = [asyncio.create_task(client.get_lists()) for _ in range(3)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        moves_on.set()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in ended] == [QuotaExceeded] * 3
+    assert paths == ["/v3/account/summary", "/v3/contact_lists"]
+
+
+async def test_a_quota_that_ends_at_the_sign_in_is_remembered_too(stage: Any, answer: Any) -> None:
+    stage.store.tokens = type(stage.store.tokens).of(refresh_token="refresh-0")
+    stage.script.on("POST /oauth2/default/v1/token", answer(429, {"error_key": "quota_exceeded"}))
+    async with stage.client() as client:
+        for _ in range(2):
+            with pytest.raises(QuotaExceeded):
+                await client.get_lists()
+    assert len(stage.script.requests) == 1
+
+
+async def test_being_told_to_wait_uses_up_no_time_for_faults(stage: Any, answer: Any) -> None:
+    stage.script.on(
+        LISTS, answer(500), *[answer(429, THROTTLED)] * 20, answer(500), answer(200, ONE_LIST)
+    )
+    began = stage.time.now
+    async with stage.client(policy=RetryPolicy(total_s=50, longest_wait_s=5)) as client:
+        await client.get_lists()
+    assert stage.time.now - began > 100
+
+
 @pytest.mark.parametrize("status", [302, 400, 403, 404, 409])
 async def test_a_refusal_is_not_repeated(stage: Any, answer: Any, status: int) -> None:
     headers = {"Location": "https://elsewhere.example/v3/contact_lists"}
@@ -120,12 +189,24 @@ async def test_the_last_fault_is_what_is_raised_when_attempts_end_before_the_win
             await client.get_lists()
 
 
-@pytest.mark.parametrize("text", ["<html>", "", '{"lists": ', "[]", "{}", "7", "null", "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["<html>", "", '{"lists": ', "[]", "7", "null", '""', "\xff", '{"lists": {}}', '{"lists": ""}'],
+)
 async def test_a_200_of_another_kind_is_an_error_and_no_crash(stage: Any, text: str) -> None:
     stage.script.on(LISTS, lambda _: httpx.Response(200, content=text.encode("latin-1")))
     async with stage.client() as client:
         with pytest.raises(MalformedAnswer):
             await client.get_lists()
+
+
+@pytest.mark.parametrize("body", [{}, {"lists": None}, {"lists": []}])
+async def test_an_empty_collection_may_leave_its_key_out(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    stage.script.on(LISTS, answer(200, body))
+    async with stage.client() as client:
+        assert await client.get_lists() == []
 
 
 async def test_pages_are_followed_as_given(stage: Any, answer: Any) -> None:
@@ -255,25 +336,26 @@ async def test_privileges_and_custom_fields_are_read_tolerantly(stage: Any, answ
     assert stage.script.requests[1].url.params["limit"] == "100"
 
 
-async def test_contacts_of_a_list_are_read_whatever_their_status(stage: Any, answer: Any) -> None:
-    stage.script.on("GET /v3/contacts", answer(200, {"contacts": [{"contact_id": "c1"}, {}]}))
-    async with stage.client() as client:
-        found = [contact.contact_id async for contact in client.iter_contacts(list_id="l1")]
-    assert found == ["c1"]
-    assert dict(stage.script.requests[0].url.params) == {
-        "lists": "l1",
-        "status": "all",
-        "limit": "500",
-    }
-
-
 async def test_an_unknown_activity_is_not_found(stage: Any, answer: Any) -> None:
     stage.script.on("GET /v3/activities/a-1", answer(404, [{"error_key": "not_found"}]))
     async with stage.client() as client:
         with pytest.raises(NotFound):
             await client.get_activity("a-1")
-        with pytest.raises(ValueError, match="activity id"):
-            await client.get_activity("../lists")
+
+
+@pytest.mark.parametrize(
+    ("activity_id", "step"),
+    [("../lists", "..%2Flists"), ("..", "%2E%2E"), ("a?b#c%", "a%3Fb%23c%25"), ("ä", "%C3%A4")],
+)
+async def test_an_activity_id_of_any_form_stays_one_step_of_the_path(
+    stage: Any, activity_id: str, step: str
+) -> None:
+    def show(request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path == f"/v3/activities/{step}".encode()
+        return httpx.Response(200, json={"activity_id": activity_id})
+
+    async with stage.client(transport=httpx.MockTransport(show)) as client:
+        assert (await client.get_activity(activity_id)).activity_id == activity_id
 
 
 async def test_a_request_that_drips_is_cut_off(stage: Any, monkeypatch: Any) -> None:

@@ -79,10 +79,16 @@ async def test_whoever_wakes_too_late_takes_another_moment(tmp_path: Path) -> No
     assert now == pytest.approx(100.85)
 
 
-async def test_moment_left_over_from_before_a_restart_does_not_block(tmp_path: Path) -> None:
-    old = MachinePacer(tmp_path / "pace", clock=lambda: 1e6)
+@pytest.mark.parametrize(("before_s", "after_s"), [(1e6, 5.0), (500.0, 30.0)])
+async def test_moment_left_over_from_before_a_restart_does_not_block(
+    tmp_path: Path, before_s: float, after_s: float
+) -> None:
+    async def sleep(wait_s: float) -> None:
+        raise AssertionError(f"waits {wait_s} s")
+
+    old = MachinePacer(tmp_path / "pace", clock=lambda: before_s, sleep=sleep)
     await old.acquire()
-    fresh = MachinePacer(tmp_path / "pace", clock=lambda: 5.0)
+    fresh = MachinePacer(tmp_path / "pace", clock=lambda: after_s, sleep=sleep)
     await fresh.acquire()
 
 
