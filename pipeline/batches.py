@@ -9,7 +9,7 @@ from io import BytesIO
 import polars as pl
 
 from pipeline.delivery import DIGEST_CHARACTERS
-from pipeline.errors import BatchImpossible
+from pipeline.errors import BatchImpossible, ConservationBroken
 from pipeline.fields import (
     field_columns,
     find_amendments,
@@ -60,8 +60,8 @@ def iter_batches(
         mapping: names the columns of the address and the fields.
         max_body_bytes: the most bytes of a file.
 
-    Raises SourceChanged, BatchImpossible. The first batch is there after the first slices that
-    fill it; no more than one slice is read ahead.
+    Raises SourceChanged, BatchImpossible, ConservationBroken. The first batch is there after the
+    first slices that fill it; no more than one slice is read ahead.
     """
     columns = [mapping.email, *field_columns(mapping)]
 
@@ -168,7 +168,10 @@ def _encode(number: int, contacts: pl.DataFrame, size_bytes: int) -> ContactBatc
     contacts.select(names).write_csv(buffer, include_header=False, line_terminator=_LINE_END)
     body = buffer.getvalue()
     if len(body) != size_bytes:  # or the cut was not where the limit is
-        raise AssertionError(f"batch {number} has {len(body):,} bytes, computed {size_bytes:,}")
+        raise ConservationBroken(
+            f"Batch {number} has {len(body):,} bytes and was computed to have {size_bytes:,}: a "
+            "defect of segment-export, please report it."
+        )
     digest = hashlib.sha256(body).hexdigest()[:DIGEST_CHARACTERS]
     return ContactBatch(number, contacts.height, body, digest)
 

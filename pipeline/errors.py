@@ -13,7 +13,8 @@ PipelineError
 ├── ContactAllowanceExceeded  more contacts than the customer's contract allows
 ├── BatchImpossible           one contact alone is larger than a request may be
 ├── ReportUnwritable          the report folder cannot be written
-└── ConservationBroken        a profile is unaccounted for: a fault of ours
+├── ConservationBroken        a profile or a byte is unaccounted for: a fault of ours
+└── PreparationFailed         something unforeseen: a fault of ours
 
 Messages name files, columns, settings and numbers, never a value of a person. All are picklable,
 because Prefect moves them between processes.
@@ -78,7 +79,11 @@ class ReportUnwritable(PipelineError):
 
 
 class ConservationBroken(PipelineError):
-    """Profiles sent, rejected and duplicate do not add up to the profiles in the segments."""
+    """Verdicts do not add up to the profiles in the segments, or a file to its contacts."""
+
+
+class PreparationFailed(PipelineError):
+    """Something unforeseen happened; what it said may quote values, so it is not passed on."""
 
 
 def list_names(names: Iterable[str]) -> str:

@@ -51,7 +51,8 @@ def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
         raise SourceUnreadable(
             f"The {what} {one_line(location)} do not exist: check the path."
         ) from None
-    except (OSError, pa.ArrowException) as failed:
+    # Path and glob refuse some patterns, NUL and unknown users with errors of these kinds.
+    except (OSError, ValueError, RuntimeError, pa.ArrowException) as failed:
         raise _unreadable(location, what, failed) from None
     if not found:
         raise SourceUnreadable(
@@ -188,9 +189,14 @@ def _read_footer(candidate: _Candidate, what: str) -> FoundFile:
                 columns={field.name: str(field.type) for field in schema},
             )
     except pa.ArrowInvalid:
-        raise _not_parquet(candidate, what) from None
+        pass
     except (OSError, pa.ArrowException) as failed:
         raise _unreadable(candidate.path, what, failed) from None
+    try:
+        refusal = _not_parquet(candidate, what)
+    except (OSError, pa.ArrowException) as failed:
+        raise _unreadable(candidate.path, what, failed) from None
+    raise refusal
 
 
 def _store_of(path: str) -> tuple[fs.FileSystem, str]:

@@ -9,6 +9,13 @@ from schemas.contact import CUSTOM_FIELD_PREFIX, CUSTOM_FIELDS_MOST, HEADINGS
 from schemas.export import ExportRequest
 
 _PLACEHOLDER = re.compile(r"\{as_of(?:![^}]*|:[^{}]*)?\}")
+# Of `scheme://key:secret@host/…`, where a secret may hold slashes and a port is none; and of
+# `?client_secret=…` and its like.
+_SECRET_IN_URL = re.compile(
+    r"://[^/?#@]*:(?!\d{1,5}(?:/|$))[^@]*@"
+    r"|://.*[?&][^=&]*(?:secret|password|token|sig|signature|(?:account|access)_?key)=",
+    re.IGNORECASE | re.DOTALL,
+)
 _OWN_OPTION = {"email": "--email", "first_name": "--first-name", "last_name": "--last-name"}
 _SMS_HEADINGS = frozenset({"sms_number", "sms_consent_date"})
 
@@ -28,6 +35,7 @@ class Selection:
     @classmethod
     def from_request(cls, request: ExportRequest) -> "Selection":
         """Take the selection out of a request; raises MappingInvalid for contradictions."""
+        _refuse_secrets({"profiles": request.profiles, "memberships": request.memberships})
         if request.segments_column and request.memberships:
             raise MappingInvalid(
                 "Membership is given twice: name either a segments column (--segments-column) or "
@@ -137,6 +145,16 @@ def _check_together(headings: list[str]) -> None:
         raise MappingInvalid(
             f"The attribute {halves.pop()} needs {missing} beside it: map both or neither."
         )
+
+
+def _refuse_secrets(locations: dict[str, str]) -> None:
+    """Refuse a URL with a secret in it, which messages, logs and Prefect would show."""
+    for option, location in locations.items():
+        if _SECRET_IN_URL.search(_PLACEHOLDER.sub("", location)):
+            raise MappingInvalid(
+                f"The address of the {option} (--{option}) holds a secret: take it out and put the "
+                "store's credentials into the environment."
+            )
 
 
 def _dated_paths(request: ExportRequest) -> tuple[str, str]:

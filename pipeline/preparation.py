@@ -10,6 +10,7 @@ from pipeline.delivery import delivery_key, export_slug
 from pipeline.duplicates import check_newest_by
 from pipeline.errors import ContactAllowanceExceeded
 from pipeline.fields import check_columns
+from pipeline.guard import in_own_words, iter_in_own_words
 from pipeline.mapping import ContactMapping, Selection
 from pipeline.segments import Membership, find_membership, select_members
 from pipeline.source import Table, open_table
@@ -74,13 +75,16 @@ class Prepared:
     def iter_batches(self, max_body_bytes: int) -> Iterator[ContactBatch]:
         """Yield the contact batches, the first long before the last is made.
 
-        The same input gives the same batches, byte for byte. Raises SourceChanged.
+        The same input gives the same batches, byte for byte. Raises PipelineError, such as
+        SourceChanged.
         """
-        return iter_batches(
-            self.profiles,
-            self.verdicts.sent_rows,
-            self.mapping,
-            max_body_bytes=max_body_bytes,
+        return iter_in_own_words(
+            iter_batches(
+                self.profiles,
+                self.verdicts.sent_rows,
+                self.mapping,
+                max_body_bytes=max_body_bytes,
+            )
         )
 
 
@@ -99,8 +103,16 @@ def prepare(
         report_dir: folder for `rejects.parquet` and `amended.parquet`; None writes nothing.
         on_progress: told rows done and rows in all, a few times a second at most.
 
-    Raises PipelineError.
+    Raises PipelineError, and PreparationFailed in place of anything unforeseen.
     """
+    return in_own_words(lambda: _prepare(request, report_dir, on_progress))
+
+
+def _prepare(
+    request: ExportRequest,
+    report_dir: Path | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Prepared:
     selection = Selection.from_request(request)
     mapping = ContactMapping.from_request(request)
     profiles = open_table(selection.profiles)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -85,8 +86,9 @@ class VerdictReport:
         raised: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._rejects.discard()
-        self._amend_candidates.discard()
+        with explaining(self._folder), ExitStack() as both:
+            both.callback(self._amend_candidates.discard)
+            both.callback(self._rejects.discard)
 
 
 class _PrivateParquet:
@@ -104,8 +106,8 @@ class _PrivateParquet:
             self._writer.write_table(rows.select(self._columns.keys()).to_arrow())
 
     def close(self) -> None:
-        self._writer.close()
-        self._file.close()
+        with closing(self._file):
+            self._writer.close()
 
     def read(self) -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(self._path) as parquet:
@@ -117,8 +119,10 @@ class _PrivateParquet:
         self._path.replace(path)
 
     def discard(self) -> None:
-        self.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self.close()
+        finally:
+            self._path.unlink(missing_ok=True)
 
 
 def reject_lines(

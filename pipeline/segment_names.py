@@ -1,7 +1,8 @@
 """Reading segment names: a list, a JSON list in a string, or one name a row."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 
 import polars as pl
 
@@ -13,6 +14,10 @@ SEGMENT_NAME = "SegmentName"
 
 # Customers share few combinations of segments, but nothing promises it.
 _COMBINATIONS_KEPT = 100_000
+
+# Any other column, named by mistake, is not listed in a message: it may be personal data.
+_SEGMENTS_MOST = 200
+_ADDRESS_OR_NUMBER = re.compile(r"[^@]*@.*|[\d\s+\-()/.]+", re.DOTALL)
 
 
 class NamesJudge:
@@ -48,7 +53,20 @@ class NamesJudge:
                 '["High", "Newsletter"] or be empty.'
             )
         if self._wanted - self._seen:
-            check_known(self._wanted, self._all_names(), self._table.what)
+            names = self._all_names()
+            if not _look_like_segments(names):
+                self._refuse_column(len(names))
+            check_known(self._wanted, names, self._table.what)
+
+    def _refuse_column(self, different: int) -> None:
+        unknown = self._wanted - self._seen
+        if not unknown:
+            return
+        raise UnknownSegment(
+            f"The {self._table.what} know no segment{_plural(unknown)} {list_names(unknown)}; the "
+            f"column {one_line(self._column)} holds {different:,} different values and does not "
+            "look like a column of segments: check --segments-column or --memberships."
+        )
 
     def _is_member_by_list(self, names: pl.Series) -> pl.Series:
         lists = names.cast(pl.List(pl.String))
@@ -104,8 +122,17 @@ def check_known(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
     if not unknown:
         return
     there_are = f"there are: {list_names(known)}" if known else "there is none at all"
-    plural = "s" if len(unknown) > 1 else ""
-    raise UnknownSegment(f"The {what} know no segment{plural} {list_names(unknown)}; {there_are}.")
+    raise UnknownSegment(
+        f"The {what} know no segment{_plural(unknown)} {list_names(unknown)}; {there_are}."
+    )
+
+
+def _look_like_segments(names: set[str]) -> bool:
+    return len(names) <= _SEGMENTS_MOST and not any(map(_ADDRESS_OR_NUMBER.fullmatch, names))
+
+
+def _plural(names: Collection[str]) -> str:
+    return "s" if len(names) > 1 else ""
 
 
 def parse_names(string: str) -> frozenset[str] | None:

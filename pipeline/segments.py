@@ -213,17 +213,12 @@ def _members_by_key(profiles: Table, keys: pl.Series, selection: Selection) -> M
     key = selection.customer_id
     row = "row" if key != "row" else "row_number"
     wanted = keys.alias(key).to_frame().lazy()
-    rows = (
-        profiles.scan([key])
-        .with_row_index(row)
-        .with_columns(key_text(key))
-        .join(wanted, on=key, how="semi")
-        .select(row)
-        .collect(engine="streaming")
-        .to_series()
-        .sort()
-    )
-    profiles.check_unchanged()
+
+    def find_rows(every: pl.LazyFrame) -> pl.LazyFrame:
+        keyed = every.with_row_index(row).with_columns(key_text(key))
+        return keyed.join(wanted, on=key, how="semi").select(row)
+
+    rows = profiles.query(find_rows, [key]).to_series().sort()
     # As many rows as keys means that each key is of a customer: no need to count different ones.
     different = rows.len() if keys.len() == rows.len() else keys.n_unique()
     return Members(rows.cast(pl.UInt32), max(0, different - rows.len()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 import polars as pl
 
 from pipeline.errors import ColumnMissing, SourceChanged, SourceUnreadable, one_line, suggest
+from pipeline.guard import READ_FAILURES
 from pipeline.locations import FoundFile, find_files, stat_file
 
 # 2^17: the million-row groups that pyarrow writes by default divide into eight of them, and the
@@ -51,9 +52,27 @@ class Table:
         for file in self.files:
             self._check_file(file)
 
-    def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """Scan the whole table lazily, its rows in the table's order."""
-        return pl.concat([_scan(file.path, columns) for file in self.files])
+    def query(
+        self, ask: Callable[[pl.LazyFrame], pl.LazyFrame], columns: Sequence[str]
+    ) -> pl.DataFrame:
+        """Answer a lazy query over these columns of the whole table, rows in the table's order.
+
+        Raises SourceChanged when a file is not the one that was found any more, SourceUnreadable
+        naming the file that is damaged.
+        """
+        whole = pl.concat([_scan(file.path, columns) for file in self.files])
+        answer: pl.DataFrame | None = None
+        with suppress(*READ_FAILURES):
+            answer = ask(whole).collect(engine="streaming")
+        self.check_unchanged()
+        if answer is None:
+            for _ in self.iter_slices(columns):  # finds the file whose rows cannot be read
+                pass
+            raise SourceUnreadable(
+                f"The {self.what} {one_line(self.location)} could not be read to their end, and "
+                "then could: start the export again."
+            )
+        return answer
 
     def iter_slices(
         self, columns: Sequence[str], rows: pl.Series | None = None
@@ -108,15 +127,13 @@ class Table:
         wanted: pl.Series | None,
     ) -> tuple[pl.Series, pl.DataFrame]:
         row_count = sum(part.rows for part in parts)
-        try:
+        frame: pl.DataFrame | None = None
+        with suppress(*READ_FAILURES):
             frame = pl.concat(
                 [_scan(p.file.path, columns).slice(p.offset, p.rows) for p in parts]
             ).collect()
-        except (pl.exceptions.PolarsError, OSError):
-            self._check_parts_unchanged(parts)
-            raise self._damaged(parts) from None
         self._check_parts_unchanged(parts)
-        if frame.height != row_count:
+        if frame is None or frame.height != row_count:
             raise self._damaged(parts)
         if wanted is None:
             numbers = pl.int_range(first_row, first_row + row_count, dtype=pl.UInt32, eager=True)
@@ -167,7 +184,7 @@ def table_of(location: str, files: Sequence[FoundFile], what: str) -> Table:
             )
     try:
         schema = dict(_scan(first.path, None).collect_schema())
-    except (pl.exceptions.PolarsError, OSError):
+    except READ_FAILURES:
         raise SourceUnreadable(
             f"The file {one_line(first.path)} of the {what} holds columns that cannot be read: "
             "have it written again."

@@ -49,7 +49,7 @@ async def wait_for_imports() -> ImportFindings:
     def note_gone(activity_id: str) -> None:
         number = number_by_id[activity_id]
         session.stop = session.stop or Stop(
-            f"Constant Contact does not know the activity {activity_id} of batch {number} any more.",
+            f"Constant Contact does not know activity {activity_id} of batch {number} any more.",
             can_continue=True,
         )
 

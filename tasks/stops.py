@@ -11,7 +11,7 @@ from constant_contact import (
     RequestRefused,
     WindowClosed,
 )
-from pipeline import ConservationBroken, PipelineError
+from pipeline import ConservationBroken, PipelineError, PreparationFailed
 from pipeline.outcome import Stop
 from tasks.errors import Defect, ExportRefused
 
@@ -27,6 +27,7 @@ _REFUSALS = (
     PipelineError,
     RequestRefused,
 )
+_DEFECTS = (ConservationBroken, PreparationFailed)
 _GOES_ON_LATER = (OutcomeUnknown, QuotaExceeded, WindowClosed)
 
 
@@ -34,6 +35,6 @@ def explain_stop(error: ExportError) -> Stop:
     """Say why a run stops, whether it is about what was asked for, and whether it goes on later."""
     return Stop(
         reason=str(error),
-        is_refusal=isinstance(error, _REFUSALS) and not isinstance(error, ConservationBroken),
+        is_refusal=isinstance(error, _REFUSALS) and not isinstance(error, _DEFECTS),
         can_continue=isinstance(error, _GOES_ON_LATER),
     )

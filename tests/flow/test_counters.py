@@ -1,5 +1,6 @@
 """What Constant Contact counts is visible in the JSON document, the report and the exit code."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
@@ -151,13 +152,18 @@ def test_counters_that_the_collection_leaves_out_are_asked_for(
     assert done.document["notes"] == []
 
 
-def test_activity_that_nobody_knows_any_more_is_named(world: World, profiles: Path) -> None:
-    world.box.script(
-        Fault(operation="file_import", kind="hidden", reads=9999),
-        Fault(operation="activity", kind="status", status=404, repeat=99),
-    )
+def test_activity_that_nobody_knows_any_more_is_named(
+    world: World, profiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_it_gone(
+        _client: object, activity_ids: Iterable[str], *, on_gone: Callable[[str], None], **_: object
+    ) -> None:
+        for activity_id in activity_ids:
+            on_gone(activity_id)
+
+    monkeypatch.setattr("tasks.imports.wait_for_activities", find_it_gone)
     done = export(world, profiles)
     assert done.code == 1
     assert done.document["status"] == "incomplete"
     activity_id = done.document["batches"][0]["activity_id"]
-    assert f"does not know the activity {activity_id}" in done.document["message"]
+    assert f"does not know activity {activity_id}" in done.document["message"]

@@ -1,5 +1,6 @@
 """The documents say what the code does: generated pages, options, settings and links."""
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -21,6 +22,11 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+SPEAKING = ("pipeline", "constant_contact", "tasks", "cli")
+# What differs from one message to the next: left out, quoted, or a number.
+PLACEHOLDER = re.compile(r"…|(?<!\w)'[^']*'|“[^”]*”|\d[\d,]*")
 
 
 def load_generator() -> ModuleType:
@@ -111,3 +117,31 @@ def test_commands_in_the_documents_have_the_options_that_they_use(page: Path) ->
         assert name in OPTIONS, f"segment-export {line}"
         used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
         assert used <= OPTIONS[name] | {"--help"}, f"segment-export {line}"
+
+
+def test_messages_in_the_readme_are_those_that_the_code_gives() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| You see |")[2]
+    quoted = re.findall(r"^\| `([^`]+)` \|", table.partition("\n## ")[0], re.MULTILINE)
+    assert len(quoted) > 5
+    said = said_by_the_code()
+    assert [message for message in quoted if not is_said(message, said)] == []
+
+
+@pytest.mark.parametrize("message", ["There is no segment 'Gold' …", "… has no column 'Email'"])
+def test_a_message_that_the_code_does_not_give_is_noticed(message: str) -> None:
+    assert not is_said(message, said_by_the_code())
+
+
+def said_by_the_code() -> str:
+    """Put all texts of the code into one, implicitly joined ones as they are joined."""
+    files = [file for folder in SPEAKING for file in (ROOT / folder).rglob("*.py")]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    texts = [
+        node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
+    ]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def is_said(message: str, said: str) -> bool:
+    """Say whether all of a message but its placeholders is in what the code says."""
+    return all(part.strip(" .,:;()?") in said for part in PLACEHOLDER.split(message))

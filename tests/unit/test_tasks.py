@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 import constant_contact as cc
-from pipeline import ConservationBroken, ReportUnwritable, SourceChanged, UnknownSegment
+from pipeline import (
+    ConservationBroken,
+    PreparationFailed,
+    ReportUnwritable,
+    SourceChanged,
+    UnknownSegment,
+)
 from pipeline.private_files import make_private_folder
 from schemas.export import ExportRequest
 from schemas.outcome import BatchOutcome, BatchState, Counts, ExportOutcome, RequestCounts, Status
@@ -31,6 +37,7 @@ REQUEST = ExportRequest(
         (UnknownSegment("x"), True, False),
         (SourceChanged("x"), True, False),
         (ConservationBroken("x"), False, False),
+        (PreparationFailed("x"), False, False),
         (task_errors.UnknownConnection("x"), True, False),
         (task_errors.Defect("x"), False, False),
         (cc.ListNotFound("x"), True, False),

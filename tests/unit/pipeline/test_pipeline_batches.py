@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipeline.source
-from pipeline import BatchImpossible, ContactBatch
+from pipeline import BatchImpossible, ConservationBroken, ContactBatch
 from pipeline.source import Table
 
 MOST_BYTES = 3_999_000
@@ -76,6 +76,15 @@ def test_a_body_is_rfc_4180_with_a_header_and_quotes_only_where_needed(workshop:
         b'email,first_name,street\r\na@x.com,"Ann ""A"", B","1\n2\r3"\r\nb@x.com,=1+1,\r\n'
     )
     assert batch.digest == hashlib.sha256(batch.body).hexdigest()[:12]
+
+
+def test_a_size_that_was_computed_wrongly_is_a_defect_in_one_line(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = workshop.prepare(_many(3))
+    monkeypatch.setattr("pipeline.batches._body_bytes", lambda contacts: contacts["\x00size"])
+    with pytest.raises(ConservationBroken, match=r"^Batch 1 has 64 bytes .* report it\.$"):
+        list(prepared.iter_batches(MOST_BYTES))
 
 
 def test_a_column_with_no_values_is_left_out_of_the_file(workshop: Any) -> None:

@@ -108,6 +108,45 @@ def test_an_unknown_segment_among_very_many_lists_fifty_names(workshop: Any) -> 
         )
 
 
+ADDRESSES = ["ann@example.com", "High"]
+PHONES = ["+44 (0)20 7946-0958", "High"]
+VERY_MANY = [f"MARKER{i}" for i in range(201)]
+
+
+@pytest.mark.parametrize("form", ["list", "json", "long", "dataverse"])
+@pytest.mark.parametrize(("values", "count"), [(ADDRESSES, "2"), (PHONES, "2"), (VERY_MANY, "201")])
+def test_a_column_that_does_not_look_like_segments_is_not_listed(
+    workshop: Any, form: str, values: list[str], count: str
+) -> None:
+    keys = [str(number) for number in range(len(values))]
+    rows: dict[str, Any] = {"CustomerId": keys, "EMail": keys}
+    texts = [json.dumps([value]) for value in values]
+    chosen: dict[str, str] = {}
+    if form == "list":
+        rows["Wrong"] = [[value] for value in values]
+    elif form == "json":
+        rows["Wrong"] = texts
+    else:
+        column = {"SegmentName": values} if form == "long" else {"Segments": texts}
+        path = workshop.write("m.parquet", {"CustomerId": keys, **column})
+        chosen = {"memberships": str(path)}
+    if not chosen:
+        chosen = {"segments_column": "Wrong"}
+    with pytest.raises(UnknownSegment) as refused:
+        workshop.prepare(rows, segments=("Gold",), **chosen)
+    message = str(refused.value)
+    assert "know no segment 'Gold'" in message
+    assert f"holds {count} different values and does not look like" in message
+    assert not any(value in message for value in values)
+
+
+def test_200_names_are_still_segments(workshop: Any) -> None:
+    names = VERY_MANY[:200]
+    rows = {"CustomerId": names, "EMail": names, "Segments": [[name] for name in names]}
+    with pytest.raises(UnknownSegment, match=r"'MARKER0', .* and 150 more"):
+        workshop.prepare(rows)
+
+
 def test_an_empty_table_of_a_segment_is_a_segment_without_members(workshop: Any) -> None:
     settings = _folder_of_tables(workshop, PROFILES)
     workshop.write("m/Nobody.parquet", pl.DataFrame(schema={"CustomerId": pl.String}))

@@ -151,6 +151,69 @@ def test_pages_that_are_damaged_are_an_error_that_names_the_file(workshop: Any) 
     assert "\n" not in str(refused.value)
 
 
+def _damage_pages(path: Path) -> None:
+    """Overwrite everything between the first bytes and the footer."""
+    content = path.read_bytes()
+    footer_at = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[:4] + b"\xff" * (footer_at - 4) + content[footer_at:])
+
+
+@pytest.mark.parametrize(
+    ("form", "damaged"), [("column", "p1"), ("table", "p1"), ("table", "m"), ("folder", "p1")]
+)
+def test_damaged_pages_are_named_wherever_membership_is_kept(
+    workshop: Any, form: str, damaged: str
+) -> None:
+    names = [f"name{i}" for i in range(5000)]
+    rows = {"CustomerId": names, "EMail": names}
+    if form == "column":
+        rows["Segments"] = [["High"]] * 5000  # type: ignore[assignment]
+    workshop.write("t/p0.parquet", rows)
+    workshop.write("t/p1.parquet", rows)
+    workshop.write("m.parquet", {"CustomerId": names, "SegmentName": ["High"] * 5000})
+    workshop.write("m/High.parquet", {"CustomerId": names})
+    beside = {"column": "", "table": "m.parquet", "folder": "m"}[form]
+    memberships = str(workshop.folder / beside) if beside else ""
+    _damage_pages(workshop.folder / ("t/p1.parquet" if damaged == "p1" else "m.parquet"))
+    with pytest.raises(SourceUnreadable, match=rf"{damaged}\.parquet' of .* is damaged") as refused:
+        workshop.prepare(workshop.folder / "t", memberships=memberships)
+    assert "\n" not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "said"),
+    [
+        (pl.exceptions.ComputeError("MARKER"), SourceUnreadable, "start the export again"),
+        (pl.exceptions.PanicException("MARKER"), SourceUnreadable, "start the export again"),
+        (None, SourceChanged, "was rewritten"),
+    ],
+)
+def test_a_query_that_fails_over_sound_files_says_so(
+    workshop: Any, failure: BaseException | None, error: type[Exception], said: str
+) -> None:
+    path = workshop.write("p.parquet", ROWS)
+    table = open_table(str(path))
+
+    def ask(frame: pl.LazyFrame) -> pl.LazyFrame:
+        if failure is not None:
+            raise failure
+        os.utime(path, ns=(1, 1))
+        return frame
+
+    with pytest.raises(error, match=said) as refused:
+        table.query(ask, ["CustomerId"])
+    assert "MARKER" not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "location", ["a\0b.parquet", "~nobody-of-this-name/p.parquet", "nosuch://a/b.parquet"]
+)
+def test_a_location_that_the_system_cannot_even_look_up_is_refused(location: str) -> None:
+    _refusal(location)
+
+
 def test_files_of_different_tables_are_an_error_that_names_the_odd_one(workshop: Any) -> None:
     workshop.write("t/a.parquet", {"x": [1], "y": ["1"]})
     workshop.write("t/b.parquet", {"x": [1], "y": [1]})
