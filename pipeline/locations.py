@@ -17,6 +17,7 @@ from pipeline.errors import SourceUnreadable, one_line
 _WILDCARDS = frozenset("*?[")
 _SUFFIX = ".parquet"
 _MAGIC = b"PAR1"  # the first and last four bytes of every Parquet file
+_SCHEMES = frozenset({"s3", "abfs", "abfss", "file"})
 _FOOTERS_AT_ONCE = 8  # a store answers slowly but many at a time
 
 
@@ -45,6 +46,12 @@ class _Candidate:
 
 def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
     """Find the Parquet files of a location, sorted by name; raises SourceUnreadable."""
+    scheme, is_url, _ = location.partition("://")
+    if is_url and scheme not in _SCHEMES:
+        raise SourceUnreadable(
+            f"The {what} {one_line(location)} are at no store that can be read: give a path, or a "
+            "URL that begins with s3:// or abfss://."
+        )
     try:
         found = _list_store(location) if "://" in location else _list_local(location)
     except FileNotFoundError:

@@ -252,3 +252,9 @@ def test_a_missing_column_is_named_with_its_nearest(
     with pytest.raises(ColumnMissing, match=said) as refused:
         workshop.prepare(ROWS | IN_HIGH, **settings)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("location", ["gs://bucket/x.parquet", "https://example.com/x.parquet"])
+def test_a_store_that_cannot_be_read_is_refused_at_once(location: str) -> None:
+    with pytest.raises(SourceUnreadable, match="s3:// or abfss://"):
+        open_table(location)
