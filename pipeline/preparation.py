@@ -36,11 +36,6 @@ class Prepared:
     profiles: Table
     membership: Membership
 
-    @property
-    def custom_fields(self) -> tuple[str, ...]:
-        """Name the custom fields that the account must have, without their `cf:`."""
-        return self.mapping.custom_fields
-
     def delivery(self, list_id: str) -> str:
         """Give the 12-digit key of delivering exactly this to the given list.
 

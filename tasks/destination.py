@@ -1,15 +1,16 @@
 """Check that the export can arrive, before anything is sent."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from constant_contact import ConstantContact
+from pipeline import ContactMapping
 from tasks.errors import UnknownCustomField
 from tasks.session import current_session
 from tasks.step import step
 
-CUSTOM_FIELD_PREFIX = "cf:"
 NAMES_SHOWN = 25
 
 
@@ -26,11 +27,7 @@ async def check_destination() -> Destination:
     """Find the contact list, and the custom fields that attributes go to, in the account."""
     session = current_session()
     client = session.require_client()
-    wanted = [
-        attribute.heading.removeprefix(CUSTOM_FIELD_PREFIX)
-        for attribute in session.request.attributes
-        if attribute.heading.startswith(CUSTOM_FIELD_PREFIX)
-    ]
+    wanted = ContactMapping.from_request(session.request).custom_fields
     contact_list, _ = await asyncio.gather(
         client.resolve_list(session.request.list_id), _check_custom_fields(client, wanted)
     )
@@ -38,7 +35,7 @@ async def check_destination() -> Destination:
     return Destination(list_id=contact_list.list_id, list_name=contact_list.name)
 
 
-async def _check_custom_fields(client: ConstantContact, wanted: list[str]) -> None:
+async def _check_custom_fields(client: ConstantContact, wanted: Sequence[str]) -> None:
     if not wanted:
         return
     names = sorted(custom_field.name for custom_field in await client.get_custom_fields())

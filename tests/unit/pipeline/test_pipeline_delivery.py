@@ -127,7 +127,7 @@ def test_a_date_without_its_place_and_a_place_without_its_date_are_refused(works
 
 def test_custom_fields_are_known_by_name(workshop: Any) -> None:
     prepared = workshop.prepare(ROWS, attributes={"First": "cf:Tier", "CustomerId": "city"})
-    assert prepared.custom_fields == ("Tier",)
+    assert prepared.mapping.custom_fields == ("Tier",)
 
 
 ERRORS = [
