@@ -18,7 +18,6 @@ from tasks.step import name_defect, step
 from tasks.stops import EXPORT_ERRORS, explain_stop
 
 MOST_UPLOADS_AT_ONCE = 4
-EXPORT_NAME_LIMIT = 40  # as batch_file_name cuts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,8 @@ def _set_state(session: ExportSession, ticket: BatchTicket, state: BatchState) -
 
 
 def _longest_csv_bytes(session: ExportSession) -> int:
-    # Of the longest name there is, so that calling an export otherwise does not cut it otherwise.
-    name = batch_file_name("x" * EXPORT_NAME_LIMIT, session.delivery, number=1, digest="0" * 12)
+    # All names of a delivery are of one length, so that each request has the same framing.
+    name = batch_file_name(session.export_name, session.delivery, number=1, digest="0" * 12)
     return REQUEST_LIMIT_BYTES - 1 - framing_bytes(name, [session.list_id])
 
 
