@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import IO, Self
 
 import polars as pl
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.private_files import explaining, make_private_folder, open_private_file
 

@@ -29,7 +29,7 @@ YOUNG_COLLECTIONS_ONLY = (50_000, 1_000_000, 1_000_000)
 class DroppingProtocol(H11Protocol):
     """HTTP as uvicorn speaks it, and a way for the application to cut the connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # a narrower type than asyncio's own
         """Take a connection, and tell the application how to cut it."""
         super().connection_made(transport)
         inner = cast("ASGIApp", self.app)

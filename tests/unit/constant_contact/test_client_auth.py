@@ -203,7 +203,7 @@ async def test_a_refresh_is_skipped_when_somebody_else_did_it_meanwhile(
 
     class Shared(MemoryTokenStore):
         @asynccontextmanager
-        async def lock(self) -> AsyncIterator[None]:  # type: ignore[override]
+        async def lock(self) -> AsyncIterator[None]:  # type: ignore[override] # as decorated
             self.tokens = theirs  # written while we waited for the lock
             yield
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import pytest
 from pandera.errors import SchemaError
 
@@ -22,7 +22,7 @@ UNFORESEEN = [
     pl.exceptions.ComputeError(MARKER),
     pl.exceptions.PanicException(MARKER),
     pa.ArrowInvalid(MARKER),
-    SchemaError(None, None, MARKER),  # type: ignore[arg-type]
+    SchemaError(None, None, MARKER),  # type: ignore[arg-type] # any will do
     OSError(5, MARKER),
     AssertionError(MARKER),
 ]
