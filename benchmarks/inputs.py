@@ -40,9 +40,9 @@ def write_inputs(rows: int, profiles: Path, memberships: Path) -> None:
     Profiles are shuffled (the same way each time): in order they compress four times as well as
     customers do, which would make the bare scan a floor that no real file has.
     """
-    import polars as pl  # noqa: PLC0415 -- only where it is made - the process that measures stays small
+    import polars as pl  # noqa: PLC0415 -- the process that measures stays small
 
-    from cli.sample_profiles import ROW_GROUP_ROWS, build_profiles  # noqa: PLC0415 -- only where it is made
+    from cli.sample_profiles import ROW_GROUP_ROWS, build_profiles  # noqa: PLC0415 -- the same
 
     made_up = build_profiles(rows).collect()
     names = pl.col("Segments").list.join('", "')

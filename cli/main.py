@@ -37,7 +37,7 @@ JsonOption = Annotated[
 def teach(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[  # noqa: ARG001 -- taken out of the arguments by `run`, wherever it stands
+    debug: Annotated[  # noqa: ARG001 -- taken out of the arguments by `main`, wherever it stands
         bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
     ] = False,
 ) -> None:

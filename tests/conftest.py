@@ -226,5 +226,7 @@ def world(connected: World, tmp_path: Path, request: pytest.FixtureRequest) -> W
 def sample() -> Path:
     """Microsoft's published sample, beside the project."""
     folder = ROOT.parent / "shared" / "data"
-    assert folder.is_dir(), "the sample data is expected in ../shared/data"
+    if not folder.is_dir():
+        assert "CI" not in os.environ, "CI has the sample data in ../shared/data"
+        pytest.skip("Microsoft's sample data is not in ../shared/data")
     return folder

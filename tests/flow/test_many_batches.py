@@ -238,3 +238,23 @@ def test_error_messages_that_the_counters_do_not_tell_of_are_no_success(
     assert done.code == 0, done.err
     assert done.document["status"] == "completed_with_rejects"
     assert "more error messages than its counters" in done.document["notes"][0]
+
+
+def test_contacts_cut_off_without_a_word_fail_the_run_and_are_sent_anew(
+    connected: World, here: Callable[..., Finished], tmp_path: Path
+) -> None:
+    with sandbox.running(SandboxSettings(body_limit_bytes=400)) as box:
+        done = connect(Commands(connected.commands.env, tmp_path), box, tmp_path.name, tmp_path)
+        assert done.code == 0, done.err
+        list_id = box.add_list("Gold")
+        world = World(box, connected.commands, tmp_path.name, list_id, here)
+        profiles = write_profiles(tmp_path, list_id)
+        first = export(world, profiles)
+        assert first.code == 1
+        assert first.document["status"] == "failed"
+        assert "does not account for" in first.document["message"]
+        assert len(world.members()) == first.document["counts"]["imported"] < ROWS
+        before = uploads(world)
+        again = export(world, profiles)
+        assert again.code == 1
+        assert uploads(world) == before + 4

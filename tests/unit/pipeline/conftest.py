@@ -91,13 +91,3 @@ def new_workshop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Works
 @pytest.fixture(scope="session")
 def read_back() -> Callable[[Iterable[ContactBatch]], list[dict[str, str]]]:
     return read_contacts
-
-
-@pytest.fixture(scope="session")
-def sample_folder() -> Path:
-    """Find Microsoft's sample in `shared/data` beside the project."""
-    for parent in Path(__file__).resolve().parents:
-        folder = parent / "shared" / "data"
-        if folder.is_dir():
-            return folder
-    pytest.skip("there is no shared/data beside the project")

@@ -357,11 +357,9 @@ def test_progress_ends_at_all_rows(workshop: Any) -> None:
     assert seen[-1] == (3, 3)
 
 
-def test_microsofts_sample_is_accounted_for_as_duckdb_counts(
-    workshop: Any, sample_folder: Path
-) -> None:
-    profiles = sample_folder / "microsoft_sample_profiles.parquet"
-    memberships = sample_folder / "microsoft_sample_memberships.parquet"
+def test_microsofts_sample_is_accounted_for_as_duckdb_counts(workshop: Any, sample: Path) -> None:
+    profiles = sample / "microsoft_sample_profiles.parquet"
+    memberships = sample / "microsoft_sample_memberships.parquet"
     addresses = duckdb.execute(
         """select count(distinct lower(trim(EMail))) from read_parquet(?) p
            join read_parquet(?) m using (CustomerId)

@@ -245,10 +245,10 @@ def test_a_column_that_cannot_serve_is_refused_by_name_and_type(
     "segments", [("Loyalty_High",), ("Loyalty_Low", "High_Income"), ("Email_Subscribers",)]
 )
 def test_microsofts_sample_has_the_sizes_that_duckdb_counts(
-    workshop: Any, sample_folder: Path, segments: tuple[str, ...]
+    workshop: Any, sample: Path, segments: tuple[str, ...]
 ) -> None:
-    memberships = sample_folder / "microsoft_sample_memberships.parquet"
-    profiles = sample_folder / "microsoft_sample_profiles.parquet"
+    memberships = sample / "microsoft_sample_memberships.parquet"
+    profiles = sample / "microsoft_sample_profiles.parquet"
     counted = duckdb.execute(
         """select count(distinct p.CustomerId) from read_parquet(?) m
            join read_parquet(?) p using (CustomerId)

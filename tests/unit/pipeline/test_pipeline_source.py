@@ -167,7 +167,7 @@ def test_damaged_pages_are_named_wherever_membership_is_kept(
     names = [f"name{i}" for i in range(5000)]
     rows = {"CustomerId": names, "EMail": names}
     if form == "column":
-        rows["Segments"] = [["High"]] * 5000  # type: ignore[assignment]
+        rows["Segments"] = [["High"]] * 5000  # type: ignore[assignment] # a table of mixed columns
     workshop.write("t/p0.parquet", rows)
     workshop.write("t/p1.parquet", rows)
     workshop.write("m.parquet", {"CustomerId": names, "SegmentName": ["High"] * 5000})
