@@ -35,13 +35,20 @@ from constant_contact._models import (
     ImportReceipt,
 )
 from constant_contact._pacing import REQUEST_INTERVAL_S, Pacer, RateLimiter
-from constant_contact._polling import ActivityReader, ActivityWatch, wait_for_activities
+from constant_contact._polling import (
+    ActivityReader,
+    ActivityWatch,
+    Trouble,
+    wait_for_activities,
+)
+from constant_contact._quota import DAILY_REQUESTS, phrase_quota_return
 from constant_contact._retry import RetryPolicy
 from constant_contact._shared_pacing import MachinePacer
 
 __all__ = [
     "API_URL",
     "AUTH_URL",
+    "DAILY_REQUESTS",
     "REQUEST_INTERVAL_S",
     "REQUEST_LIMIT_BYTES",
     "AccessDenied",
@@ -83,7 +90,9 @@ __all__ = [
     "Timeouts",
     "TokenStore",
     "Tokens",
+    "Trouble",
     "WindowClosed",
     "framing_bytes",
+    "phrase_quota_return",
     "wait_for_activities",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from typing import Any
 
 from constant_contact._addresses import encode_segment
 from constant_contact._errors import MalformedAnswer
@@ -16,7 +17,7 @@ _FILTERS = frozenset(ActivityState) - {ActivityState.INITIALIZED, ActivityState.
 
 
 async def iter_activities(
-    session: Session, state: ActivityState | None = None
+    session: Session, state: ActivityState | None = None, *, attempts: int | None = None
 ) -> AsyncGenerator[Activity, None]:
     """Yield the activities of the last ten days, in the service's order.
 
@@ -25,7 +26,8 @@ async def iter_activities(
     params = {"limit": str(_PAGE_ENTRIES)}
     if state in _FILTERS:
         params["state"] = str(state)
-    async with aclosing(session.iter_items(_PATH, "activities", params, tally="polls")) as entries:
+    pages = session.iter_items(_PATH, "activities", params, tally="polls", attempts=attempts)
+    async with aclosing(pages) as entries:
         async for entry in entries:
             activity = Activity.from_json(entry)
             if activity and (state is None or activity.state is state):
@@ -34,13 +36,17 @@ async def iter_activities(
 
 async def get_activity(session: Session, activity_id: str) -> Activity:
     """Return one activity; raises NotFound for one that is unknown or older than ten days."""
+
+    def read(answer: Any) -> Activity:
+        activity = Activity.from_json(answer)
+        if activity is None:
+            raise MalformedAnswer(
+                f"Constant Contact's answer about activity {activity_id} holds no id; run again."
+            )
+        return activity
+
     path = f"{_PATH}/{encode_segment(activity_id)}"
-    activity = Activity.from_json(await session.get(path, tally="polls"))
-    if activity is None:
-        raise MalformedAnswer(
-            f"Constant Contact's answer about activity {activity_id} holds no id; run again."
-        )
-    return activity
+    return read(await session.get(path, check=read, tally="polls"))
 
 
 async def find_import(

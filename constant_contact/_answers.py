@@ -70,11 +70,12 @@ def read_json(response: httpx.Response) -> Any:
 
 
 def error_from_response(
-    response: httpx.Response, *, is_activity_post: bool = False
+    response: httpx.Response, *, is_activity_post: bool = False, is_sign_in: bool = False
 ) -> ConstantContactError:
     """Turn an answer that is not 2xx into its error, whichever of the five envelopes it wears.
 
-    `is_activity_post` tells that an unexplained 429 means the account's queue of 1,000 activities.
+    `is_activity_post` tells that an unexplained 429 means the account's queue of 1,000 activities,
+    `is_sign_in` that an unexplained 401 means the application and not its access token.
     """
     status, complaint = response.status_code, read_complaint(response)
     if response.is_server_error or status == HTTPStatus.REQUEST_TIMEOUT:
@@ -86,7 +87,7 @@ def error_from_response(
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return _limit_error(complaint, is_activity_post=is_activity_post)
     if status == HTTPStatus.UNAUTHORIZED or complaint.key in _SIGN_IN_KEYS:
-        return _sign_in_error(status, complaint)
+        return _sign_in_error(status, complaint, is_sign_in=is_sign_in)
     if status == HTTPStatus.FORBIDDEN:
         return _denial(complaint)
     return _refusal(status, complaint)
@@ -140,11 +141,11 @@ def _limit_error(complaint: Complaint, *, is_activity_post: bool) -> ConstantCon
     return Throttled(status=429, error_key=complaint.key)
 
 
-def _sign_in_error(status: int, complaint: Complaint) -> NotAuthorised:
+def _sign_in_error(status: int, complaint: Complaint, *, is_sign_in: bool) -> NotAuthorised:
     if complaint.key == "invalid_grant":
         return SignInExpired(status=status, error_key=complaint.key)
     message = ""
-    if complaint.key in _SIGN_IN_KEYS:
+    if is_sign_in or complaint.key in _SIGN_IN_KEYS:
         message = (
             "Constant Contact refuses the API key or its secret; check both and connect again."
         )

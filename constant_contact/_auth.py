@@ -11,9 +11,12 @@ from constant_contact._answers import error_from_response, error_from_transport,
 from constant_contact._credentials import Credentials, Tokens, TokenStore
 from constant_contact._errors import (
     AccessDenied,
+    ApiUnreachable,
     ConstantContactError,
+    MalformedAnswer,
     NotAuthorised,
     QuotaExceeded,
+    ServerFault,
     SignInExpired,
     SignInUnavailable,
     WindowClosed,
@@ -101,9 +104,24 @@ class TokenKeeper:
                 "the scope offline_access."
             )
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
+        is_answer_lost = False
 
         async def attempt() -> Tokens:
-            return await _finish_when_cancelled(self._exchange_and_save(spent))
+            nonlocal is_answer_lost
+            try:
+                return await _finish_when_cancelled(self._exchange_and_save(spent))
+            except (ApiUnreachable, ServerFault, MalformedAnswer):
+                is_answer_lost = True
+                raise
+            except SignInExpired as error:
+                if not is_answer_lost:
+                    raise
+                raise SignInExpired(
+                    "The answer that held this connection's new sign-in was lost, and the old one "
+                    "works only once; connect again.",
+                    status=error.status,
+                    error_key=error.error_key,
+                ) from error
 
         try:
             return await self._retrier.call(
@@ -177,13 +195,18 @@ class TokenKeeper:
         else:
             basic = httpx.BasicAuth(self._credentials.client_id, secret.get_secret_value())
         try:
-            response = await self._http.post(
-                self._token_url, data=form, auth=basic, headers={"Accept": "application/json"}
-            )
+            async with asyncio.timeout(self._retrier.request_limit_s()):
+                response = await self._http.post(
+                    self._token_url, data=form, auth=basic, headers={"Accept": "application/json"}
+                )
+        except TimeoutError:
+            raise ApiUnreachable(
+                "Constant Contact's sign-in service did not finish answering in time; run again."
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise error_from_transport(error) from None
         if not response.is_success:
-            raise error_from_response(response)
+            raise error_from_response(response, is_sign_in=True)
         return Tokens.from_answer(read_json(response), now=self._retrier.clock(), previous=spent)
 
     def _is_fresh(self, tokens: Tokens) -> bool:

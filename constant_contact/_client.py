@@ -152,9 +152,14 @@ class ConstantContact:
         )
         return [found async for entry in entries if (found := CustomField.from_json(entry))]
 
-    def iter_activities(self, state: ActivityState | None = None) -> AsyncGenerator[Activity, None]:
-        """Yield the activities of the last ten days, in the service's order."""
-        return _activities.iter_activities(self._session, state)
+    def iter_activities(
+        self, state: ActivityState | None = None, *, attempts: int | None = None
+    ) -> AsyncGenerator[Activity, None]:
+        """Yield the activities of the last ten days, in the service's order.
+
+        `attempts` is for callers that ask again themselves: how often each page may fail.
+        """
+        return _activities.iter_activities(self._session, state, attempts=attempts)
 
     async def get_activity(self, activity_id: str) -> Activity:
         """Return one activity; raises NotFound for one that is unknown or older than ten days."""

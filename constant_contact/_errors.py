@@ -27,7 +27,7 @@ Every error is picklable (Prefect moves them between processes) and holds ids an
 never a body, a token, an e-mail address, nor the service's own words, which may quote a contact.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ConstantContactError(Exception):
@@ -36,6 +36,9 @@ class ConstantContactError(Exception):
     # Attributes beyond the message are keywords with defaults: that is what lets the inherited
     # pickling (class, args, __dict__) rebuild every subclass.
     retryable: ClassVar[bool] = False
+
+    # What was the matter while it lasted, for a sentence about the past; empty where nothing lasts.
+    trouble: ClassVar[str] = ""
 
     def __init__(
         self, message: str = "", *, status: int | None = None, error_key: str | None = None
@@ -49,6 +52,7 @@ class ApiUnreachable(ConstantContactError):
     """Constant Contact did not answer; check the network and run again."""
 
     retryable = True
+    trouble = "Constant Contact did not answer"
 
     def __init__(self, message: str = "", *, may_have_arrived: bool = True) -> None:
         super().__init__(message)
@@ -59,18 +63,21 @@ class ServerFault(ConstantContactError):
     """Constant Contact has a problem of its own; run again later."""
 
     retryable = True
+    trouble = "Constant Contact had a problem of its own"
 
 
 class Throttled(ConstantContactError):
     """Too many requests a second under this API key; run again when other exports are done."""
 
     retryable = True
+    trouble = "too many requests a second came in under this API key"
 
 
 class QueueFull(ConstantContactError):
     """The account's queue of 1,000 activities is full; run again when some have finished."""
 
     retryable = True
+    trouble = "the account's queue of 1,000 activities was full"
 
 
 class QuotaExceeded(ConstantContactError):
@@ -88,6 +95,8 @@ class SignInExpired(NotAuthorised):
 class SignInUnavailable(ConstantContactError):
     """Constant Contact's sign-in service does not answer as it should; run again later."""
 
+    trouble = "Constant Contact's sign-in service did not answer as it should"
+
 
 class AccessDenied(ConstantContactError):
     """Constant Contact denies access; sign in as an Account Owner or Account Manager."""
@@ -95,6 +104,16 @@ class AccessDenied(ConstantContactError):
 
 class WindowClosed(ConstantContactError):
     """The export's window has ended; run again to go on where it stopped."""
+
+    @classmethod
+    def during(cls, error: BaseException) -> Self:
+        """Say what kept the export from going on when its window ended."""
+        if not isinstance(error, ConstantContactError) or not error.trouble:
+            return cls()
+        return cls(
+            f"The export's window has ended while {error.trouble}; run again to go on where it "
+            "stopped."
+        )
 
 
 class InsecureAddress(ConstantContactError, ValueError):
@@ -127,6 +146,8 @@ class ListNotFound(ConstantContactError):
 
 class MalformedAnswer(ConstantContactError):
     """Constant Contact's answer cannot be read; check the API address, then run again."""
+
+    trouble = "Constant Contact's answers could not be read"
 
 
 class OutcomeUnknown(ConstantContactError):

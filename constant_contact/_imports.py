@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import httpx
 
@@ -23,7 +24,9 @@ from constant_contact._errors import (
     OutcomeUnknown,
     QueueFull,
     QuotaExceeded,
+    RequestRefused,
     ServerFault,
+    WindowClosed,
 )
 from constant_contact._events import ApiEvent, EventKind
 from constant_contact._models import Activity, ImportReceipt
@@ -88,19 +91,22 @@ async def import_file(
             session.count_repeat()
         try:
             return ImportReceipt(await _post(session, file_name, body, list_ids))
-        except QueueFull:
+        except QueueFull as error:
             # Certainly not accepted. Faults while polling do not make it a fault of this request:
             # the next try says whether there is room.
-            with suppress(ApiUnreachable, ServerFault, MalformedAnswer):
-                await _drain_queue(session)
+            with suppress(ApiUnreachable, ServerFault, MalformedAnswer, RequestRefused):
+                await _drain_queue(session, error)
             raise
         except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
             if isinstance(error, ApiUnreachable) and not error.may_have_arrived:
                 raise
             found = await _look_for(session, file_name, known, patience, error)
-            if found is None:
-                raise
-            return ImportReceipt(found, reconciled=True)
+            if found is not None:
+                return ImportReceipt(found, reconciled=True)
+            if error.status == HTTPStatus.CREATED:
+                # Accepted, by what the status says: it shows later than we can wait for it.
+                raise _unknown_outcome(file_name) from error
+            raise
 
     return await session.retrier.call(
         attempt, what=f"import {file_name}", policy=_SEND_POLICY, may_repeat=_may_send_again
@@ -154,13 +160,14 @@ async def _look_for(
     patience: Patience,
     cause: ConstantContactError,
 ) -> Activity | None:
-    """Look for a file's activity, several times.
+    """Look for a file's activity, several times; a fault that may pass costs one of them.
 
     Raises:
         OutcomeUnknown: the activities cannot be read either, or not before the window ends.
         QuotaExceeded: no request is left today.
         NotAuthorised: the sign-in is over.
     """
+    fault: ConstantContactError | None = None
     for attempt, wait_s in enumerate(patience.looks_after_s, start=1):
         session.retrier.announce(
             ApiEvent(
@@ -176,22 +183,39 @@ async def _look_for(
             found = await find_import(session, file_name, ignored_ids=known)
         except (QuotaExceeded, NotAuthorised):
             raise  # they end the run, and say how to go on
+        except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
+            fault = error
+            continue
         except ConstantContactError as error:
-            raise OutcomeUnknown(
-                f"Whether {file_name} was accepted could not be found out; run again: it is "
-                "looked up before it is sent."
-            ) from error
+            raise _unknown_outcome(file_name) from error
         if found:
             return found
+        fault = None
+    if fault is not None:
+        raise _unknown_outcome(file_name) from fault
     return None
 
 
-async def _drain_queue(session: Session) -> None:
-    """Wait until fewer activities are unfinished than a full queue holds, or than at first."""
+def _unknown_outcome(file_name: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"Whether {file_name} was accepted could not be found out; run again: it is looked up "
+        "before it is sent."
+    )
+
+
+async def _drain_queue(session: Session, cause: QueueFull) -> None:
+    """Wait until fewer activities are unfinished than a full queue holds, or than at first.
+
+    Raises:
+        WindowClosed: they are as many when the window ends.
+    """
     at_first: int | None = None
     wait_s = 1.0
     while True:
-        await session.retrier.pause(wait_s)
+        try:
+            await session.retrier.pause(wait_s)
+        except WindowClosed:
+            raise WindowClosed.during(cause) from cause
         unfinished = 0
         async for activity in iter_activities(session):
             unfinished += not activity.state.is_finished

@@ -81,19 +81,24 @@ def _may_be_id(text: str) -> bool:
 async def _find_by_id(session: Session, list_id: str) -> ContactList | None:
     path = f"{_PATH}/{encode_segment(list_id)}"
     try:
-        answer = await session.get(path, {"include_membership_count": "active"})
+        answer = await session.get(
+            path, {"include_membership_count": "active"}, check=_require_object
+        )
     except RequestRefused as error:
         # Unknown ids are 404 by the contract; an id of the wrong form may be 400.
         if error.status in {400, 404}:
             return None
         raise
+    # Without an id it can only be the list that was asked for.
+    return ContactList.from_json({**answer, "list_id": read_text(answer.get("list_id")) or list_id})
+
+
+def _require_object(answer: object) -> None:
     if not isinstance(answer, Mapping):
         raise MalformedAnswer(
             "Constant Contact's answer about a contact list is no list; check the API address, "
             "then run again."
         )
-    # Without an id it can only be the list that was asked for.
-    return ContactList.from_json({**answer, "list_id": read_text(answer.get("list_id")) or list_id})
 
 
 async def _find_by_number(session: Session, number: str) -> str | None:

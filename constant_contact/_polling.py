@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from constant_contact._errors import (
@@ -31,13 +33,35 @@ _PATIENCE_ROUNDS = 5
 class ActivityReader(Protocol):
     """What watching needs of the client."""
 
-    def iter_activities(self, state: ActivityState | None = None) -> AsyncGenerator[Activity, None]:
-        """Yield the activities of the last ten days."""
+    def iter_activities(
+        self, state: ActivityState | None = None, *, attempts: int | None = None
+    ) -> AsyncGenerator[Activity, None]:
+        """Yield the activities of the last ten days; each page may fail `attempts` times."""
         ...
 
     async def get_activity(self, activity_id: str) -> Activity:
         """Return one activity."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why activities cannot be read: the last error, and since when there was nothing else.
+
+    `since` is in the seconds of the watch's clock.
+    """
+
+    error: ConstantContactError
+    since: float
+
+    def describe(self, now: float) -> str:
+        """Say in one sentence what has been the matter and for how long, in epoch seconds."""
+        minutes = round((now - self.since) / 60)
+        lasted = "1 minute" if minutes == 1 else f"{minutes} minutes"
+        return (
+            f"From {datetime.fromtimestamp(self.since, UTC):%H:%M} UTC on, for "
+            f"{lasted if minutes else 'less than a minute'}, {self.error.trouble}."
+        )
 
 
 class ActivityWatch:
@@ -46,7 +70,8 @@ class ActivityWatch:
     `known` holds what was seen last of each, also after an error. `deadline` is in the seconds
     of `clock` (epoch seconds unless told otherwise). `on_change` hears of every activity whose
     state or percentage has changed; `on_gone` of the id of every activity that is not found any
-    more and so not waited for, once.
+    more and so not waited for, once; `on_trouble` of every round that fails, and of None when
+    one succeeds after that. `trouble` is what it heard last.
     """
 
     def __init__(
@@ -56,15 +81,18 @@ class ActivityWatch:
         deadline: float,
         on_change: Callable[[Activity], None] | None = None,
         on_gone: Callable[[str], None] | None = None,
+        on_trouble: Callable[[Trouble | None], None] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.known: dict[str, Activity] = {}
+        self.trouble: Trouble | None = None
         self._client = client
         self._deadline = deadline
         self._clock = clock
         self._on_change = on_change or (lambda _: None)
         self._on_gone = on_gone or (lambda _: None)
+        self._on_trouble = on_trouble or (lambda _: None)
         self._sleep = sleep
         self._is_closed = False
         self._is_hurried = False
@@ -102,12 +130,10 @@ class ActivityWatch:
             if self.unfinished:
                 before = len(self.unfinished)
                 try:
-                    await self._look()
+                    await self._look_over_faults()
                 except WindowClosed:
-                    break
-                except ConstantContactError as error:
-                    if not (error.retryable or isinstance(error, _PASSING)):
-                        raise
+                    # No time to repeat a request any more; what is left ends in a last look.
+                    pause_s = self._deadline - self._clock()
                 if len(self.unfinished) < before:
                     pause_s = _FIRST_PAUSE_S
             remaining_s = self._deadline - self._clock()
@@ -119,9 +145,32 @@ class ActivityWatch:
                 pause_s = _FIRST_PAUSE_S
         return dict(self.known)
 
+    async def _look_over_faults(self) -> None:
+        began = self._clock()
+        try:
+            await self._look()
+        except WindowClosed as error:
+            if isinstance(error.__cause__, ConstantContactError):
+                self._note_trouble(error.__cause__, began)
+            raise
+        except ConstantContactError as error:
+            if not (error.retryable or isinstance(error, _PASSING)):
+                raise
+            self._note_trouble(error, began)
+        else:
+            if self.trouble:
+                self.trouble = None
+                self._on_trouble(None)
+
+    def _note_trouble(self, error: ConstantContactError, began: float) -> None:
+        self.trouble = Trouble(error, self.trouble.since if self.trouble else began)
+        self._on_trouble(self.trouble)
+
     async def _look(self) -> None:
         unseen = set(self.unfinished)
-        async with aclosing(self._client.iter_activities()) as activities:
+        # While it lasts, the rounds themselves are the repeats.
+        attempts = 1 if self.trouble else None
+        async with aclosing(self._client.iter_activities(attempts=attempts)) as activities:
             async for activity in activities:
                 if activity.activity_id in unseen:
                     unseen.discard(activity.activity_id)
@@ -169,18 +218,20 @@ async def wait_for_activities(
     deadline: float,
     on_change: Callable[[Activity], None] | None = None,
     on_gone: Callable[[str], None] | None = None,
+    on_trouble: Callable[[Trouble | None], None] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> dict[str, Activity]:
     """Return what became of activities, by id, when all are done or gone, or at the deadline.
 
-    `on_change` and `on_gone` are told as `ActivityWatch` says.
+    `on_change`, `on_gone` and `on_trouble` are told as `ActivityWatch` says.
     """
     watch = ActivityWatch(
         client,
         deadline=deadline,
         on_change=on_change,
         on_gone=on_gone,
+        on_trouble=on_trouble,
         clock=clock,
         sleep=sleep,
     )

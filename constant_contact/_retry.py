@@ -13,12 +13,22 @@ from tenacity import (
     wait_random,
 )
 
-from constant_contact._errors import ConstantContactError, QueueFull, Throttled, WindowClosed
+from constant_contact._errors import (
+    ConstantContactError,
+    MalformedAnswer,
+    QueueFull,
+    Throttled,
+    WindowClosed,
+)
 from constant_contact._events import ApiEvent, EventKind
 
 _log = logging.getLogger("segment_export.api")
 
 T = TypeVar("T")
+# Enough for 4 MB over a slow line; a request never outlasts the window by more than the least.
+_REQUEST_S = 180.0
+_LEAST_REQUEST_S = 10.0
+
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 Listener = Callable[[ApiEvent], None]
@@ -93,6 +103,12 @@ class Retrier:
         if self.deadline is not None and self.clock() + ahead_s >= self.deadline:
             raise WindowClosed
 
+    def request_limit_s(self) -> float:
+        """Tell how long one exchange may take as a whole, however steadily its answer drips."""
+        if self.deadline is None:
+            return _REQUEST_S
+        return min(_REQUEST_S, max(_LEAST_REQUEST_S, self.deadline - self.clock()))
+
     def announce(self, event: ApiEvent) -> None:
         """Log an event and hand it to the caller."""
         _log.info(
@@ -123,9 +139,12 @@ class Retrier:
         )
 
 
-def is_retryable(error: BaseException) -> bool:
-    """Tell whether a safe request may simply be repeated."""
-    return isinstance(error, ConstantContactError) and error.retryable
+def may_read_again(error: BaseException) -> bool:
+    """Tell whether a request that changes nothing may simply be repeated."""
+    # An answer cut short, or a proxy's page in its place, passes like any other fault.
+    return isinstance(error, ConstantContactError) and (
+        error.retryable or isinstance(error, MalformedAnswer)
+    )
 
 
 class _Wait:
@@ -174,7 +193,7 @@ class _Stop:
         if self._faults < self._policy.attempts and self._passes_window(
             self._clock() + state.upcoming_sleep
         ):
-            raise WindowClosed from error
+            raise WindowClosed.during(error) from error
         raise error
 
     def _passes_window(self, resumes: float) -> bool:

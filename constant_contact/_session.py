@@ -3,8 +3,9 @@
 import asyncio
 import io
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO
 
@@ -23,15 +24,12 @@ from constant_contact._errors import (
 )
 from constant_contact._models import as_mapping, read_text
 from constant_contact._pacing import RateLimiter
-from constant_contact._retry import Retrier, RetryPolicy, is_retryable
+from constant_contact._quota import phrase_quota_return
+from constant_contact._retry import Retrier, RetryPolicy, may_read_again
 from schemas.outcome import RequestCounts
 
 # 10,000 requests a day are the whole quota; no collection of ours comes near this.
 _MOST_PAGES = 1_000
-
-# Enough for 4 MB over a slow line; a request never outlasts the window by more than the least.
-_REQUEST_S = 180.0
-_LEAST_REQUEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +88,48 @@ class Session:
         return RequestCounts(**self._counts)
 
     async def get(
-        self, path: str, params: Mapping[str, str] | None = None, *, tally: str = ""
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        check: Callable[[Any], object] = lambda _: None,
+        tally: str = "",
     ) -> Any:
-        """GET a resource below the API's address and return its JSON, repeating passing faults."""
-        return await self._get(Call("GET", self._url(path), params, tally=tally))
+        """GET a resource below the API's address and return its JSON, repeating passing faults.
+
+        `check` raises MalformedAnswer for JSON that is of no use.
+        """
+        call = Call("GET", self._url(path), params, tally=tally)
+        return await self._get(call, check, self.policy)
 
     async def iter_items(
-        self, path: str, key: str, params: Mapping[str, str], *, tally: str = ""
+        self,
+        path: str,
+        key: str,
+        params: Mapping[str, str],
+        *,
+        tally: str = "",
+        attempts: int | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Yield the entries under `key` of every page of a collection.
 
-        A page without the key, or with null under it, is an empty one.
+        A page with null under the key is an empty one, and so is one that holds links and counts
+        at most; JSON about something else is not. `attempts` is for callers with a loop of their
+        own: how often a page may fail, as often as ever unless given.
         """
-        call = Call("GET", self._url(path), params, tally=tally)
-        seen: set[str] = set()
-        while True:
-            page = await self._get(call)
-            if not isinstance(page, Mapping) or not isinstance(page.get(key), list | None):
+        policy = self.policy if attempts is None else replace(self.policy, attempts=attempts)
+
+        def check(page: Any) -> None:
+            if not _is_page(page, key):
                 raise MalformedAnswer(
                     f"Constant Contact's answer to {call.what} holds no {key}; check the API "
                     "address, then run again."
                 )
+
+        call = Call("GET", self._url(path), params, tally=tally)
+        seen: set[str] = set()
+        while True:
+            page = await self._get(call, check, policy)
             for item in page.get(key) or ():
                 yield item
             links = as_mapping(page.get("_links"))
@@ -137,7 +156,7 @@ class Session:
         """Count a request that had been sent before."""
         self._counts["retried"] += 1
 
-    async def _get(self, call: Call) -> Any:
+    async def _get(self, call: Call, check: Callable[[Any], object], policy: RetryPolicy) -> Any:
         attempts = 0
 
         async def attempt() -> Any:
@@ -145,10 +164,12 @@ class Session:
             attempts += 1
             if attempts > 1:
                 self.count_repeat()
-            return read_json(await self._send(call))
+            answer = read_json(await self._send(call))
+            check(answer)
+            return answer
 
         return await self.retrier.call(
-            attempt, what=call.what, policy=self.policy, may_repeat=is_retryable
+            attempt, what=call.what, policy=policy, may_repeat=may_read_again
         )
 
     async def _send(self, call: Call) -> httpx.Response:
@@ -156,9 +177,9 @@ class Session:
         self._require_quota()
         try:
             return await self._send_authorised(call)
-        except QuotaExceeded:
+        except QuotaExceeded as error:
             self._is_quota_used_up = True
-            raise
+            raise self._quota_exceeded(error.error_key) from None
 
     async def _send_authorised(self, call: Call) -> httpx.Response:
         """Send a request, once more with a new token when the first is refused."""
@@ -179,7 +200,7 @@ class Session:
         if call.tally:
             self._counts[call.tally] += 1
         try:
-            async with asyncio.timeout(self._request_s()):
+            async with asyncio.timeout(self.retrier.request_limit_s()):
                 response = await self._http.request(
                     call.method,
                     call.url,
@@ -204,16 +225,27 @@ class Session:
     def _require_quota(self) -> None:
         """Raise QuotaExceeded when the service has said so before: then nothing more is sent."""
         if self._is_quota_used_up:
-            raise QuotaExceeded(status=HTTPStatus.TOO_MANY_REQUESTS, error_key="quota_exceeded")
+            raise self._quota_exceeded("quota_exceeded")
 
-    def _request_s(self) -> float:
-        if self.retrier.deadline is None:
-            return _REQUEST_S
-        remaining_s = self.retrier.deadline - self.retrier.clock()
-        return min(_REQUEST_S, max(_LEAST_REQUEST_S, remaining_s))
+    def _quota_exceeded(self, error_key: str | None) -> QuotaExceeded:
+        returns = phrase_quota_return(datetime.fromtimestamp(self.retrier.clock(), UTC))
+        return QuotaExceeded(
+            f"Today's quota of requests is used up; it returns {returns}. Run again then.",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            error_key=error_key,
+        )
 
     def _url(self, path: str) -> httpx.URL:
         return self._base.copy_with(raw_path=f"{self._base.path.rstrip('/')}{path}".encode("ascii"))
+
+
+def _is_page(page: object, key: str) -> bool:
+    """Tell whether JSON is a page of a collection; no key of it is promised."""
+    if not isinstance(page, Mapping):
+        return False
+    if key in page:
+        return isinstance(page[key], list | None)
+    return all(name.startswith("_") or name.endswith("_count") for name in page)
 
 
 def _open_file(call: Call) -> dict[str, tuple[str, BinaryIO, str]] | None:

@@ -1,16 +1,19 @@
-"""Pace requests over all processes of this machine that share an API key."""
+"""Pace and count the requests of all processes of this machine that share an API key."""
 
 import asyncio
 import fcntl
 import os
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from constant_contact._pacing import REQUEST_INTERVAL_S
 
-_MOMENT = struct.Struct("<d")
+# When the next request may start, the day (as date.toordinal) and how many began on it.
+_RECORD = struct.Struct("<dII")
 _PRIVATE_FILE = 0o600
 
 # A busy process may sleep past its moment. Starting too late it would come too close to the next
@@ -23,14 +26,21 @@ _MOST_TRIES = 10
 _LONGEST_QUEUE_S = 30.0
 
 
-class MachinePacer:
-    """Space request starts evenly over every process that opens the same file.
+def utc_today() -> date:
+    """Tell the day by which Constant Contact counts: it begins at 00:00 UTC."""
+    return datetime.now(UTC).date()
 
-    The file holds one number, when the next request may start; who reads it under the file's
-    lock moves it on by `interval_s` and waits for that moment. The kernel lets go of the lock
-    when its holder dies. `clock` must be the same for all processes, as CLOCK_MONOTONIC is until
-    the machine restarts; a moment further ahead than requests could have queued up is left over
-    from before.
+
+class MachinePacer:
+    """Space request starts evenly over every process that opens the same file, and count them.
+
+    The file holds when the next request may start; who reads it under the file's lock moves it on
+    by `interval_s` and waits for that moment. The kernel lets go of the lock when its holder dies.
+    `clock` must be the same for all processes, as CLOCK_MONOTONIC is until the machine restarts; a
+    moment further ahead than requests could have queued up is left over from before.
+
+    Beside it stands how many requests began today: a count, no verdict. It begins anew where the
+    file is new, and a request that is given up in line stays counted.
     """
 
     def __init__(
@@ -40,31 +50,50 @@ class MachinePacer:
         interval_s: float = REQUEST_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        today: Callable[[], date] = utc_today,
     ) -> None:
         self._file = file
         self._interval_s = interval_s
         self._clock = clock
         self._sleep = sleep
+        self._today = today
 
-    async def acquire(self) -> None:
-        """Return when the next request may start."""
-        for _ in range(_MOST_TRIES):
-            start = self._reserve()
+    async def acquire(self, *, interval_s: float | None = None) -> None:
+        """Return when the next request may start; the one after it comes `interval_s` later."""
+        for turn in range(_MOST_TRIES):
+            start = self._reserve(interval_s or self._interval_s, requests=int(turn == 0))
             # A loop, as a sleep may end a little early.
             while (wait_s := start - self._clock()) > 0:
                 await self._sleep(wait_s)
             if self._clock() - start <= _LATEST_S:
                 return
 
-    def _reserve(self) -> float:
+    def used_today(self) -> int:
+        """Count the requests that this machine's processes began since 00:00 UTC."""
+        with self._locked() as descriptor:
+            return self._read(descriptor)[1]
+
+    def _reserve(self, interval_s: float, *, requests: int) -> float:
+        with self._locked() as descriptor:
+            free, used = self._read(descriptor)
+            now = self._clock()
+            start = free if now < free < now + _LONGEST_QUEUE_S else now
+            day = self._today().toordinal()
+            os.pwrite(descriptor, _RECORD.pack(start + interval_s, day, used + requests), 0)
+            return start
+
+    def _read(self, descriptor: int) -> tuple[float, int]:
+        stored = os.pread(descriptor, _RECORD.size, 0)
+        if len(stored) != _RECORD.size:
+            return float("-inf"), 0
+        free, day, used = _RECORD.unpack(stored)
+        return free, used if day == self._today().toordinal() else 0
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for microseconds by whoever has it
-            stored = os.pread(descriptor, _MOMENT.size, 0)
-            now = self._clock()
-            free = _MOMENT.unpack(stored)[0] if len(stored) == _MOMENT.size else now
-            start = free if now < free < now + _LONGEST_QUEUE_S else now
-            os.pwrite(descriptor, _MOMENT.pack(start + self._interval_s), 0)
-            return start
+            yield descriptor
         finally:
             os.close(descriptor)

@@ -304,13 +304,35 @@ async def test_the_token_endpoint_is_asked_at_most_once_a_second(stage: Any) -> 
     assert min(gaps) >= 1.0
 
 
-async def test_a_wrong_secret_is_not_tried_again(stage: Any, answer: Any) -> None:
+@pytest.mark.parametrize("body", [{"error": "invalid_client"}, {"message": "Unauthorized"}])
+async def test_a_wrong_secret_is_not_tried_again(stage: Any, answer: Any, body: Any) -> None:
     stage.store.tokens = expired()
-    stage.script.on(TOKEN, answer(401, {"error": "invalid_client"}))
+    stage.script.on(TOKEN, answer(401, body))
     async with stage.client() as client:
         with pytest.raises(NotAuthorised, match="API key"):
             await client.get_account()
     assert stage.script.count(TOKEN) == 1
+
+
+async def test_a_sign_in_lost_with_its_answer_says_so(stage: Any, answer: Any, fail: Any) -> None:
+    stage.store.tokens = expired()
+    stage.script.on(TOKEN, fail(httpx.ReadTimeout), answer(400, INVALID_GRANT))
+    async with stage.client() as client:
+        with pytest.raises(SignInExpired, match=r"was lost.*connect again"):
+            await client.get_account()
+
+
+async def test_a_sign_in_service_that_drips_is_cut_off(stage: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("constant_contact._retry._REQUEST_S", 0.01)
+
+    async def drip(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(30)
+        raise AssertionError("not cut off")
+
+    stage.store.tokens = expired()
+    async with stage.client(transport=httpx.MockTransport(drip)) as client:
+        with pytest.raises(SignInUnavailable, match="ApiUnreachable"):
+            await client.get_account()
 
 
 @pytest.mark.parametrize(

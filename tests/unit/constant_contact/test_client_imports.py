@@ -142,6 +142,10 @@ AMBIGUOUS = {
     "cut while sending": lambda _: _raise(httpx.WriteError),
     "500": lambda _: httpx.Response(500),
     "503 with HTML": lambda _: httpx.Response(503, text="<html>"),
+    "200 with HTML": lambda _: httpx.Response(200, text="<html>"),
+}
+# What the service says to have made is not sent again, whether it can be found or not.
+MADE = {
     "201 with HTML": lambda _: httpx.Response(201, text="<html>"),
     "201 with nothing": lambda _: httpx.Response(201),
     "201 without an id": lambda _: httpx.Response(201, json={"state": "initialized"}),
@@ -152,16 +156,36 @@ def _raise(kind: type[httpx.TransportError]) -> httpx.Response:
     raise kind("nothing to see")
 
 
+EITHER = AMBIGUOUS | MADE
+
+
 @pytest.fixture(params=AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 def lost(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@pytest.fixture(params=EITHER.values(), ids=EITHER.keys())
+def useless(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE.keys())
+async def test_what_the_service_has_made_is_not_sent_again_when_it_does_not_show(
+    stage: Any, made: Any
+) -> None:
+    stage.script.on(IMPORT, made).on(ACTIVITIES, jobs())
+    async with stage.client() as client:
+        with pytest.raises(OutcomeUnknown, match="looked up"):
+            await send(client)
+    assert stage.script.count(IMPORT) == 1
+    assert stage.script.count(ACTIVITIES) == LOOKS
+
+
 class TestAfterALostAnswer:
     async def test_the_accepted_job_is_found_and_nothing_sent_again(
-        self, stage: Any, lost: Any
+        self, stage: Any, useless: Any
     ) -> None:
-        stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs(job("b0", None), job("a1")))
+        stage.script.on(IMPORT, useless).on(ACTIVITIES, jobs(job("b0", None), job("a1")))
         async with stage.client() as client:
             receipt = await send(client)
         assert receipt.activity.activity_id == "a1"
@@ -180,20 +204,20 @@ class TestAfterALostAnswer:
         assert client.request_counts.uploads == 2
         assert client.request_counts.retried == 1
 
-    async def test_a_job_that_shows_late_is_waited_for(self, stage: Any, lost: Any) -> None:
-        stage.script.on(IMPORT, lost)
+    async def test_a_job_that_shows_late_is_waited_for(self, stage: Any, useless: Any) -> None:
+        stage.script.on(IMPORT, useless)
         stage.script.on(ACTIVITIES, *[jobs()] * (LOOKS - 1), jobs(job("a1")))
         async with stage.client() as client:
             receipt = await send(client)
         assert receipt.activity.activity_id == "a1"
         assert stage.script.count(IMPORT) == 1
 
-    async def test_the_job_is_found_on_a_later_page(self, stage: Any, lost: Any) -> None:
+    async def test_the_job_is_found_on_a_later_page(self, stage: Any, useless: Any) -> None:
         first = {
             "activities": [job("b1", "other.csv")],
             "_links": {"next": {"href": "/v3/activities?cursor=2"}},
         }
-        stage.script.on(IMPORT, lost)
+        stage.script.on(IMPORT, useless)
         stage.script.on(ACTIVITIES, lambda _: httpx.Response(200, json=first), jobs(job("a1")))
         async with stage.client() as client:
             receipt = await send(client)
@@ -234,9 +258,9 @@ class TestAfterALostAnswer:
         assert stage.script.count(IMPORT) == 5
 
     async def test_it_is_not_sent_again_when_nobody_can_say_what_became_of_it(
-        self, stage: Any, answer: Any, lost: Any
+        self, stage: Any, answer: Any, useless: Any
     ) -> None:
-        stage.script.on(IMPORT, lost).on(ACTIVITIES, answer(500))
+        stage.script.on(IMPORT, useless).on(ACTIVITIES, answer(500))
         async with stage.client() as client:
             with pytest.raises(OutcomeUnknown, match="looked up"):
                 await send(client)
@@ -262,18 +286,28 @@ class TestAfterALostAnswer:
         assert isinstance(caught.value.__cause__, ConstantContactError)
         assert stage.script.count(IMPORT) == 1
 
-    async def test_a_sign_in_that_ends_meanwhile_stops(
-        self, stage: Any, answer: Any, lost: Any
+    async def test_faults_that_pass_while_looking_leave_time_to_find_it(
+        self, stage: Any, useless: Any, answer: Any
     ) -> None:
-        stage.script.on(IMPORT, lost).on(ACTIVITIES, answer(401))
+        stage.script.on(IMPORT, useless)
+        stage.script.on(ACTIVITIES, *[answer(503)] * 14, answer(200, []), jobs(job("a1")))
+        async with stage.client() as client:
+            receipt = await send(client)
+        assert receipt.activity.activity_id == "a1"
+        assert stage.script.count(IMPORT) == 1
+
+    async def test_a_sign_in_that_ends_meanwhile_stops(
+        self, stage: Any, answer: Any, useless: Any
+    ) -> None:
+        stage.script.on(IMPORT, useless).on(ACTIVITIES, answer(401))
         stage.script.on("POST /oauth2/default/v1/token", answer(400, {"error": "invalid_grant"}))
         async with stage.client() as client:
             with pytest.raises(SignInExpired):
                 await send(client)
         assert stage.script.count(IMPORT) == 1
 
-    async def test_looking_does_not_pass_the_window(self, stage: Any, lost: Any) -> None:
-        stage.script.on(IMPORT, lost).on(ACTIVITIES, jobs())
+    async def test_looking_does_not_pass_the_window(self, stage: Any, useless: Any) -> None:
+        stage.script.on(IMPORT, useless).on(ACTIVITIES, jobs())
         deadline = stage.time.now + 4
         async with stage.client(deadline=deadline) as client:
             with pytest.raises(OutcomeUnknown) as caught:
@@ -283,9 +317,9 @@ class TestAfterALostAnswer:
         assert stage.script.count(IMPORT) == 1
 
     async def test_a_quota_that_ends_meanwhile_stops(
-        self, stage: Any, answer: Any, lost: Any
+        self, stage: Any, answer: Any, useless: Any
     ) -> None:
-        stage.script.on(IMPORT, lost)
+        stage.script.on(IMPORT, useless)
         stage.script.on(ACTIVITIES, answer(429, {"error_key": "quota_exceeded"}))
         async with stage.client() as client:
             with pytest.raises(QuotaExceeded):

@@ -13,6 +13,7 @@ from constant_contact import (
     ActivityWatch,
     NotAuthorised,
     QuotaExceeded,
+    ServerFault,
     wait_for_activities,
 )
 
@@ -34,9 +35,12 @@ def jobs(**states: str) -> Any:
     return lambda _: httpx.Response(200, json={"activities": entries})
 
 
-async def wait_for(stage: Any, *ids: str, window_s: float = 600, **given: Any) -> Any:
+async def wait_for(
+    stage: Any, *ids: str, window_s: float = 600, transport: Any = None, **given: Any
+) -> Any:
     deadline = stage.time.now + window_s
-    async with stage.client(deadline=deadline) as client:
+    more = {"transport": transport} if transport else {}
+    async with stage.client(deadline=deadline, **more) as client:
         return await wait_for_activities(
             client,
             ids,
@@ -124,6 +128,41 @@ async def test_lasting_faults_end_with_the_window(stage: Any, fault: Any) -> Non
     stage.script.on(ACTIVITIES, fault)
     known = await wait_for(stage, "a1", window_s=100)
     assert known["a1"].state is ActivityState.UNKNOWN
+
+
+async def test_trouble_is_told_with_its_beginning_and_its_end(stage: Any, answer: Any) -> None:
+    shown = jobs(a1="processing")
+    stage.script.on(ACTIVITIES, shown, *[answer(503)] * 7, shown, jobs(a1="completed"))
+    heard: list[Any] = []
+    began = stage.time.now
+    await wait_for(stage, "a1", on_trouble=heard.append)
+    assert [type(trouble.error) if trouble else None for trouble in heard] == [
+        ServerFault,
+        ServerFault,
+        None,
+    ]
+    assert heard[0].since == heard[1].since
+    assert heard[0].since - began == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.parametrize("window_s", [10, 600], ids=["in the first round", "over many rounds"])
+async def test_trouble_to_the_end_of_the_window_is_known(stage: Any, window_s: float) -> None:
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nothing to see", request=request)
+
+    heard: list[Any] = []
+    stage.time.now = 1_800_000_000.0 + 3 * 60
+    await wait_for(
+        stage,
+        "a1",
+        window_s=window_s,
+        on_trouble=heard.append,
+        transport=httpx.MockTransport(refuse),
+    )
+    lasted = "10 minutes" if window_s == 600 else "less than a minute"
+    assert heard[-1].describe(stage.time.now) == (
+        f"From 08:03 UTC on, for {lasted}, Constant Contact did not answer."
+    )
 
 
 @pytest.mark.parametrize(

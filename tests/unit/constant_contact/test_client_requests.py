@@ -191,7 +191,19 @@ async def test_the_last_fault_is_what_is_raised_when_attempts_end_before_the_win
 
 @pytest.mark.parametrize(
     "text",
-    ["<html>", "", '{"lists": ', "[]", "7", "null", '""', "\xff", '{"lists": {}}', '{"lists": ""}'],
+    [
+        "<html>",
+        "",
+        '{"lists": ',
+        "[]",
+        "7",
+        "null",
+        '""',
+        "\xff",
+        '{"lists": {}}',
+        '{"lists": ""}',
+        '{"message": "Down for maintenance"}',
+    ],
 )
 async def test_a_200_of_another_kind_is_an_error_and_no_crash(stage: Any, text: str) -> None:
     stage.script.on(LISTS, lambda _: httpx.Response(200, content=text.encode("latin-1")))
@@ -200,7 +212,21 @@ async def test_a_200_of_another_kind_is_an_error_and_no_crash(stage: Any, text: 
             await client.get_lists()
 
 
-@pytest.mark.parametrize("body", [{}, {"lists": None}, {"lists": []}])
+async def test_an_answer_cut_short_is_asked_for_again(stage: Any, answer: Any) -> None:
+    stage.script.on(
+        LISTS,
+        lambda _: httpx.Response(200, text='{"lists": '),
+        answer(200, {"message": "Down for maintenance"}),
+        answer(200, {"lists": []}),
+    )
+    async with stage.client() as client:
+        assert await client.get_lists() == []
+    assert client.request_counts.retried == 2
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"lists": None}, {"lists": []}, {"_links": {}, "lists_count": 0}]
+)
 async def test_an_empty_collection_may_leave_its_key_out(
     stage: Any, answer: Any, body: Any
 ) -> None:
@@ -359,7 +385,7 @@ async def test_an_activity_id_of_any_form_stays_one_step_of_the_path(
 
 
 async def test_a_request_that_drips_is_cut_off(stage: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("constant_contact._session._REQUEST_S", 0.01)
+    monkeypatch.setattr("constant_contact._retry._REQUEST_S", 0.01)
 
     async def drip(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(30)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,4 +96,56 @@ async def test_moment_left_over_from_before_a_restart_does_not_block(
 async def test_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "pace").write_bytes(b"abc")
     await MachinePacer(tmp_path / "pace").acquire()
-    assert (tmp_path / "pace").stat().st_size == 8
+    assert MachinePacer(tmp_path / "pace").used_today() == 1
+
+
+async def test_requests_of_a_day_are_counted_over_all_processes(tmp_path: Path) -> None:
+    day = date(2026, 3, 1)
+    pacers = [
+        MachinePacer(tmp_path / "pace", interval_s=0.001, today=lambda: day) for _ in range(2)
+    ]
+    for turn in range(7):
+        await pacers[turn % 2].acquire()
+    assert [pacer.used_today() for pacer in pacers] == [7, 7]
+
+
+async def test_count_begins_anew_at_midnight(tmp_path: Path) -> None:
+    day = date(2026, 3, 1)
+    pacer = MachinePacer(tmp_path / "pace", interval_s=0.001, today=lambda: day)
+    await pacer.acquire()
+    await pacer.acquire()
+    day = date(2026, 3, 2)
+    assert pacer.used_today() == 0
+    await pacer.acquire()
+    assert pacer.used_today() == 1
+
+
+async def test_request_that_takes_another_moment_counts_once(tmp_path: Path) -> None:
+    now = 100.0
+    late_s = iter([0.3, 0.3, 0.0])
+
+    async def sleep(wait_s: float) -> None:
+        nonlocal now
+        now += wait_s + next(late_s, 0.0)
+
+    pacer = MachinePacer(tmp_path / "pace", clock=lambda: now, sleep=sleep)
+    await pacer.acquire()
+    await pacer.acquire()
+    assert pacer.used_today() == 2
+
+
+async def test_next_request_waits_as_long_as_the_one_before_it_asked(tmp_path: Path) -> None:
+    now = 100.0
+
+    async def sleep(wait_s: float) -> None:
+        nonlocal now
+        now += wait_s
+
+    slow, quick = (
+        MachinePacer(tmp_path / "pace", clock=lambda: now, sleep=sleep) for _ in range(2)
+    )
+    await slow.acquire(interval_s=1.1)
+    await quick.acquire()
+    assert now == pytest.approx(101.1)
+    await slow.acquire(interval_s=1.1)
+    assert now == pytest.approx(101.375)
