@@ -4,7 +4,7 @@
 of each profile and hands out the batches.
 """
 
-from pipeline.batches import ContactBatch
+from pipeline.batches import MOST_CONTACT_LINES, ContactBatch
 from pipeline.delivery import BatchName, batch_file_name, export_slug, parse_batch_file_name
 from pipeline.errors import (
     BatchImpossible,
@@ -23,11 +23,14 @@ from pipeline.errors import (
     TooManyProfiles,
     UnknownSegment,
 )
+from pipeline.halving import cut_around, halve
 from pipeline.mapping import Attribute, ContactMapping, Selection
 from pipeline.preparation import Prepared, prepare
+from pipeline.refusals import NamedLine
 from pipeline.verdicts import Verdicts
 
 __all__ = [
+    "MOST_CONTACT_LINES",
     "Attribute",
     "BatchImpossible",
     "BatchName",
@@ -40,6 +43,7 @@ __all__ = [
     "KeysNotUnique",
     "MappingInvalid",
     "MembershipUnclear",
+    "NamedLine",
     "PipelineError",
     "PreparationFailed",
     "Prepared",
@@ -51,7 +55,9 @@ __all__ = [
     "UnknownSegment",
     "Verdicts",
     "batch_file_name",
+    "cut_around",
     "export_slug",
+    "halve",
     "parse_batch_file_name",
     "prepare",
 ]

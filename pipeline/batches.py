@@ -3,12 +3,12 @@
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 import polars as pl
 
-from pipeline.delivery import DIGEST_CHARACTERS
+from pipeline.delivery import DIGEST_CHARACTERS, MOST_BATCHES
 from pipeline.errors import BatchImpossible, ConservationBroken
 from pipeline.fields import (
     field_columns,
@@ -23,7 +23,7 @@ from pipeline.source import Table
 
 # Contract, contactsCSVImport: 40,000 lines with the header; what follows is silently not processed.
 MOST_CONTACT_LINES = 39_999
-_LINE_END = "\r\n"
+LINE_END = "\r\n"
 _NEEDS_QUOTES = r'[",\r\n]'
 _LINE_BREAK = r"\r\n|\r|\n"
 # Columns beside the fields, under names that no heading can have.
@@ -34,12 +34,24 @@ _log = logging.getLogger("segment_export.pipeline")
 
 @dataclass(frozen=True, slots=True)
 class ContactBatch:
-    """A CSV file of contacts: `number` counts from 1, `digest` is 12 hexadecimal digits of it."""
+    """A CSV file of contacts.
+
+    Attributes:
+        number: counts from 1; a part of a batch keeps the number of the whole.
+        first: how many contacts of the delivery go before its first one.
+        digest: 12 hexadecimal digits of the body.
+    """
 
     number: int
+    first: int
     rows: int
-    body: bytes
+    body: bytes = field(repr=False)
     digest: str
+
+    @property
+    def has_a_line_each(self) -> bool:
+        """Tell whether every contact is one line, so that line numbers name contacts."""
+        return self.body.count(b"\n") == self.body.count(b"\r") == self.rows + 1
 
 
 def iter_batches(
@@ -72,10 +84,16 @@ def iter_batches(
 
     slices = profiles.map_slices(make_contacts, columns, sent_rows)
     sendable = (_measure(_amend(contacts, suspects)) for contacts, suspects in slices)
-    number = 0
+    number = first = 0
     for contacts, size_bytes in _cut(sendable, max_body_bytes):
         number += 1
-        yield _encode(number, contacts, size_bytes)
+        if number > MOST_BATCHES:
+            raise BatchImpossible(
+                f"The delivery takes more than {MOST_BATCHES:,} batches, more than a day's quota "
+                "of requests: export smaller segments or send fewer attributes."
+            )
+        yield _encode(number, first, contacts, size_bytes)
+        first += contacts.height
     _log.info("%s batches were made", f"{number:,}")
 
 
@@ -142,9 +160,9 @@ def _body_bytes(contacts: pl.DataFrame) -> pl.Series:
         is_in = (count > first).cast(pl.UInt64)
         columns += is_in
         header += is_in * len(_header([name]))
-    line_ends = (count + 1) * len(_LINE_END)
+    line_ends = (count + 1) * len(LINE_END)
     # Each line of n columns has n - 1 commas; `_header` gave each name a line end of its own.
-    return cells + header - columns * len(_LINE_END) + (columns - 1) * (count + 1) + line_ends
+    return cells + header - columns * len(LINE_END) + (columns - 1) * (count + 1) + line_ends
 
 
 def _fill_one(contacts: pl.DataFrame, max_body_bytes: int) -> tuple[int, int]:
@@ -161,19 +179,23 @@ def _fill_one(contacts: pl.DataFrame, max_body_bytes: int) -> tuple[int, int]:
     return rows, int(body_bytes[rows - 1])
 
 
-def _encode(number: int, contacts: pl.DataFrame, size_bytes: int) -> ContactBatch:
+def _encode(number: int, first: int, contacts: pl.DataFrame, size_bytes: int) -> ContactBatch:
     names = [name for name in _fields(contacts) if contacts[name].null_count() < contacts.height]
     buffer = BytesIO()
     buffer.write(_header(names))
-    contacts.select(names).write_csv(buffer, include_header=False, line_terminator=_LINE_END)
+    contacts.select(names).write_csv(buffer, include_header=False, line_terminator=LINE_END)
     body = buffer.getvalue()
     if len(body) != size_bytes:  # or the cut was not where the limit is
         raise ConservationBroken(
             f"Batch {number} has {len(body):,} bytes and was computed to have {size_bytes:,}: a "
             "defect of segment-export, please report it."
         )
-    digest = hashlib.sha256(body).hexdigest()[:DIGEST_CHARACTERS]
-    return ContactBatch(number, contacts.height, body, digest)
+    return ContactBatch(number, first, contacts.height, body, digest_of(body))
+
+
+def digest_of(body: bytes) -> str:
+    """Give the 12 hexadecimal digits by which a batch is known."""
+    return hashlib.sha256(body).hexdigest()[:DIGEST_CHARACTERS]
 
 
 def _fields(contacts: pl.DataFrame) -> list[str]:
@@ -185,4 +207,4 @@ def _header(names: list[str]) -> bytes:
         f'"{name.replace(chr(34), chr(34) * 2)}"' if {'"', ","} & set(name) else name
         for name in names
     )
-    return (",".join(cells) + _LINE_END).encode()
+    return (",".join(cells) + LINE_END).encode()

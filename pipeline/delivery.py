@@ -9,19 +9,24 @@ from dataclasses import dataclass
 _SLUG_MOST_CHARACTERS = 40
 _BATCH_NAME = re.compile(
     r"(?P<export>[a-z0-9-]{1,40})\.(?P<delivery>[0-9a-f]{12})"
-    r"\.(?P<number>\d{4})\.(?P<digest>[0-9a-f]{12})\.csv"
+    r"\.(?P<number>\d{4,8})\.(?P<digest>[0-9a-f]{12})\.csv"
 )
 DIGEST_CHARACTERS = 12
+
+# The last four digits of a name's number count the batches, those before them the repeats. A day's
+# quota of 10,000 requests does not carry more batches.
+MOST_BATCHES = 9_999
 
 
 @dataclass(frozen=True, slots=True)
 class BatchName:
-    """The parts of a batch's file name."""
+    """The parts of a batch's file name; `repeat` is 0 until a delivery is sent once more."""
 
     export: str
     delivery: str
     number: int
     digest: str
+    repeat: int = 0
 
 
 def delivery_key(identity: object) -> str:
@@ -41,12 +46,15 @@ def export_slug(name: str) -> str:
     return slug or "export"
 
 
-def batch_file_name(export: str, delivery: str, number: int, digest: str) -> str:
+def batch_file_name(
+    export: str, delivery: str, number: int, digest: str, *, repeat: int = 0
+) -> str:
     """Name a batch's file `<export>.<delivery>.<number>.<digest>.csv`.
 
-    Within a delivery every name has the same length, so the request's framing has too.
+    Within a repeat of a delivery every name has the same length, so the request's framing has too.
     """
-    return f"{export_slug(export)}.{delivery}.{number:04d}.{digest[:DIGEST_CHARACTERS]}.csv"
+    counted = repeat * (MOST_BATCHES + 1) + number
+    return f"{export_slug(export)}.{delivery}.{counted:04d}.{digest[:DIGEST_CHARACTERS]}.csv"
 
 
 def parse_batch_file_name(file_name: str) -> BatchName | None:
@@ -54,4 +62,5 @@ def parse_batch_file_name(file_name: str) -> BatchName | None:
     parts = _BATCH_NAME.fullmatch(file_name)
     if parts is None:
         return None
-    return BatchName(parts["export"], parts["delivery"], int(parts["number"]), parts["digest"])
+    repeat, number = divmod(int(parts["number"]), MOST_BATCHES + 1)
+    return BatchName(parts["export"], parts["delivery"], number, parts["digest"], repeat)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from schemas.outcome import BatchOutcome, BatchState, Counts, Status
 
+CONTINUE = "Run the same export again to continue."
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -151,14 +153,20 @@ def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
             f"({states}; {_count(sum(batch.rows for batch in lost), 'contact')}). Run the export "
             "again to send them once more."
         )
-    pending = [batch for batch in batches if batch.state.is_pending]
+    unclear = [b for b in batches if b.state is BatchState.UNKNOWN and b.activity_id is None]
+    pending = [b for b in batches if b.state.is_pending and b not in unclear]
     unsent = [batch for batch in batches if batch.state is BatchState.NOT_SENT]
-    if pending or unsent:
+    if pending or unsent or unclear:
         imported = sum(batch.state is BatchState.COMPLETED for batch in batches)
-        parts.append(
-            f"{_count(imported, 'batch', 'batches')} imported, {len(pending):,} still being "
-            f"imported, {len(unsent):,} not sent. Run the same export again to continue."
-        )
+        listed = [
+            f"{_count(imported, 'batch', 'batches')} imported",
+            f"{len(pending):,} still being imported",
+            *([f"{len(unclear):,} sent without an answer"] if unclear else []),
+            f"{len(unsent):,} not sent",
+        ]
+        parts.append(f"{', '.join(listed)}. {CONTINUE}")
+    elif stop is not None and stop.can_continue and "again" not in stop.reason:
+        parts.append(CONTINUE)
     return parts
 
 

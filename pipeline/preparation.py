@@ -1,7 +1,7 @@
 """The whole preparation of an export behind one call."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.batches import ContactBatch, iter_batches
@@ -12,6 +12,7 @@ from pipeline.errors import ContactAllowanceExceeded
 from pipeline.fields import check_columns
 from pipeline.guard import in_own_words, iter_in_own_words
 from pipeline.mapping import ContactMapping, Selection
+from pipeline.refusals import NamedLine, count_refused, reject_refused, report_named_lines
 from pipeline.segments import Membership, find_membership, select_members
 from pipeline.source import Table, open_table
 from pipeline.verdicts import Verdicts
@@ -66,6 +67,41 @@ class Prepared:
                 f"allows {contact_allowance:,}: export smaller segments or raise the connection's "
                 "allowance."
             )
+
+    def without_refused(self, positions: Sequence[int]) -> "Prepared":
+        """Give the same export with contacts counted and reported as refused by the API.
+
+        Args:
+            positions: of these contacts in the delivery, from 0.
+
+        Raises PipelineError.
+        """
+        verdicts = in_own_words(
+            lambda: reject_refused(
+                self.profiles, self.verdicts, positions, self.selection, self.mapping
+            )
+        )
+        return replace(self, verdicts=verdicts)
+
+    def counting_refused(self, contacts: int) -> "Prepared":
+        """Give the same export with contacts counted as refused, without saying who they are."""
+        return replace(self, verdicts=count_refused(self.verdicts, contacts))
+
+    def report_not_imported(self, lines: Sequence[NamedLine], folder: Path) -> Path:
+        """Write `not_imported.parquet`: the profiles behind lines that activities name as errors.
+
+        Positions count contacts as the batches were cut. Raises PipelineError.
+        """
+        return in_own_words(
+            lambda: report_named_lines(
+                self.profiles,
+                self.verdicts.sent_rows,
+                lines,
+                self.selection,
+                self.mapping,
+                folder,
+            )
+        )
 
     def iter_batches(self, max_body_bytes: int) -> Iterator[ContactBatch]:
         """Yield the contact batches, the first long before the last is made.

@@ -1,7 +1,7 @@
 """The two files that say who did not go and what was left out, private to their owner."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from pipeline.private_files import explaining, make_private_folder, open_private
 
 REJECTS = "rejects.parquet"
 AMENDED = "amended.parquet"
+NOT_IMPORTED = "not_imported.parquet"
 _Columns = Mapping[str, pl.DataType]
 
 REJECT_COLUMNS: _Columns = {
@@ -30,6 +31,13 @@ AMEND_COLUMNS: _Columns = {
     "field": pl.String(),
     "reason": pl.String(),
     "value": pl.String(),
+}
+# Contacts that an accepted batch's activity names as errors: whom, and where to look, no values.
+NOT_IMPORTED_COLUMNS: _Columns = {
+    "customer_id": pl.String(),
+    "reason": pl.String(),
+    "file_name": pl.String(),
+    "line": pl.UInt32(),
 }
 # Whether an amended contact goes is known only when all duplicates are.
 _AMEND_CANDIDATES: _Columns = {**AMEND_COLUMNS, "row": pl.UInt32()}
@@ -110,9 +118,7 @@ class _PrivateParquet:
             self._writer.close()
 
     def read(self) -> Iterator[pl.DataFrame]:
-        with pq.ParquetFile(self._path) as parquet:
-            for batch in parquet.iter_batches():
-                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
+        return _read_parquet(self._path)
 
     def publish(self, path: Path) -> None:
         self.close()
@@ -123,6 +129,58 @@ class _PrivateParquet:
             self.close()
         finally:
             self._path.unlink(missing_ok=True)
+
+
+def append_rejects(path: Path, rejects: pl.DataFrame) -> None:
+    """Add profiles to a list of rejects that is published; raises ReportUnwritable."""
+    _rewrite(path, REJECT_COLUMNS, keep=lambda lines: lines, more=rejects)
+
+
+def drop_amended(path: Path, customer_ids: pl.Series) -> None:
+    """Take profiles out of a published list of amended contacts; raises ReportUnwritable."""
+    _rewrite(
+        path,
+        AMEND_COLUMNS,
+        keep=lambda lines: lines.filter(~lines["customer_id"].is_in(customer_ids.implode())),
+    )
+
+
+def write_not_imported(folder: Path, lines: pl.DataFrame) -> Path:
+    """Write who is in an accepted batch but not in the list; raises ReportUnwritable."""
+    path = folder / NOT_IMPORTED
+    with explaining(folder):
+        parquet = _PrivateParquet(folder, NOT_IMPORTED, NOT_IMPORTED_COLUMNS)
+        try:
+            parquet.write(lines)
+            parquet.publish(path)
+        finally:
+            parquet.discard()
+    return path
+
+
+def _rewrite(
+    path: Path,
+    columns: _Columns,
+    *,
+    keep: Callable[[pl.DataFrame], pl.DataFrame],
+    more: pl.DataFrame | None = None,
+) -> None:
+    with explaining(path.parent):
+        rewritten = _PrivateParquet(path.parent, path.name, columns)
+        try:
+            for lines in _read_parquet(path):
+                rewritten.write(keep(lines))
+            if more is not None:
+                rewritten.write(more)
+            rewritten.publish(path)
+        finally:
+            rewritten.discard()
+
+
+def _read_parquet(path: Path) -> Iterator[pl.DataFrame]:
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches():
+            yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
 
 
 def reject_lines(

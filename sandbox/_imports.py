@@ -78,6 +78,8 @@ def file_import(account: Account, call: Call) -> Answer:
         text = (drop_last_row(file.content) if file.is_cut else file.content).decode()
     except UnicodeDecodeError:
         raise invalid("The file is not encoded in UTF-8") from None
+    if any(address in text for address in settings.refused_addresses):
+        raise invalid("The file holds a value that is not valid")
     layout = _read_header(account, text)
     _check_sms({*layout.columns}, permission.decode(errors="replace"))
     plan = ImportPlan(lists or [], settings.email_max_length, counts_header=True)

@@ -70,6 +70,8 @@ class SandboxSettings:
             and for a `cursor` together with any other.
         encoded_body_status: the answer to a body with a Content-Encoding (case 68).
         abused_addresses: addresses under the sign-up abuse flag, taken for invalid (case 107).
+        refused_addresses: addresses for which a whole file is refused with 400; what a 400 may
+            be about is undocumented.
     """
 
     client_id: str = "5a9d0b1c-3f52-4e0b-9c1e-a7d2f6b84e10"
@@ -117,3 +119,4 @@ class SandboxSettings:
     refuse_unknown_parameters: bool = True
     encoded_body_status: int = 415
     abused_addresses: frozenset[str] = frozenset()
+    refused_addresses: frozenset[str] = frozenset()

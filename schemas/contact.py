@@ -234,6 +234,9 @@ AMEND_RULES = (*_LENGTH_RULES, *_DATE_RULES, _CUSTOM_FIELD_RULE)
 DUPLICATE_CODE = "duplicate_email"
 """The reason code of a profile whose address another, newer profile takes to the list."""
 
+REFUSED_CODE = "refused_by_api"
+"""The reason code of a contact that Constant Contact refuses, sent by itself."""
+
 
 NO_BREACHES = pl.DataFrame(schema={"index": pl.UInt32, "field": pl.String, "reason": pl.String})
 
@@ -293,7 +296,15 @@ def describe_rules() -> list[RuleRow]:
         "duplicate",
         _OURS,
     )
-    return [*rows, duplicate]
+    refused = RuleRow(
+        REFUSED_CODE,
+        "email",
+        "Constant Contact takes the contact: a batch that it refuses is halved, down to the "
+        "contacts at fault.",
+        "rejected",
+        _OURS,
+    )
+    return [*rows, duplicate, refused]
 
 
 def _rules_of(field: str, rules: Iterable[Rule]) -> list[Rule]:

@@ -157,6 +157,7 @@ class ExportOutcome(BaseModel):
     requests: RequestCounts
     rejects_path: str | None = None
     amended_path: str | None = None
+    not_imported_path: str | None = None
     report_path: str | None = None
     notes: tuple[str, ...] = ()
 
