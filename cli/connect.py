@@ -14,6 +14,7 @@ from rich.console import Console
 from cli.errors import CommandFailed, CommandRefused
 from cli.prefect_api import prefect_api
 from constant_contact import (
+    DAILY_REQUESTS,
     AccessDenied,
     Account,
     ConstantContact,
@@ -28,9 +29,9 @@ from tasks.connection import (
     ConstantContactConnection,
     connection_slug,
     load_connection,
+    shared_limits,
 )
 from tasks.errors import ExportRefused
-from tasks.locks import shared_limiter
 
 PRIVACY_STATEMENT = (
     "By connecting you let this system copy personal data of the segments' members (e-mail "
@@ -54,6 +55,7 @@ class ConnectionForm:
     accepts_data_privacy: bool
     may_use: tuple[str, ...] = ("administrators",)
     contact_allowance: int | None = None
+    daily_requests: int = DAILY_REQUESTS
 
 
 def connect_account(form: ConnectionForm, *, as_json: bool) -> None:
@@ -91,6 +93,7 @@ def fill_in(form: ConnectionForm) -> ConstantContactConnection:
         auth_url=form.auth_url.rstrip("/"),
         may_use=list(form.may_use),
         contact_allowance=form.contact_allowance,
+        daily_requests=form.daily_requests,
         privacy_accepted_at=datetime.now(UTC),
         privacy_accepted_by=getpass.getuser(),
     )
@@ -119,13 +122,16 @@ async def save_and_check(name: str, connection: ConstantContactConnection) -> Ac
     """
     store = NewConnectionStore(name, connection)
     try:
-        async with ConstantContact(
-            credentials=connection.credentials,
-            token_store=store,
-            api_url=connection.api_url,
-            auth_url=connection.auth_url,
-            limiter=shared_limiter(connection.client_id),
-        ) as client:
+        async with (
+            shared_limits(connection) as (limiter, _),
+            ConstantContact(
+                credentials=connection.credentials,
+                token_store=store,
+                api_url=connection.api_url,
+                auth_url=connection.auth_url,
+                limiter=limiter,
+            ) as client,
+        ):
             account = await client.get_account()
             await _check_activities(client)
     except SignInExpired as error:
@@ -193,6 +199,7 @@ def _tell(form: ConnectionForm, account: Account, *, as_json: bool) -> None:
             "account_name": account.organization_name,
             "may_use": list(form.may_use),
             "contact_allowance": form.contact_allowance,
+            "daily_requests": form.daily_requests,
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return

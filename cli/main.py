@@ -5,12 +5,16 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.errors import FAILED, REFUSED, CommandEnded, CommandError
+from cli.options import JsonOption, taking_export_options
 from cli.prefect_api import isolate_prefect, keep_prefect_quiet
+
+if TYPE_CHECKING:
+    from schemas.export import ExportRequest
 
 app = typer.Typer(
     name="segment-export",
@@ -25,12 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+STOPPED = "stopped. Run the same command again to continue where it stopped."
 MISUSED = "The arguments make no sense; standard error says which."
 TYPER_INTERRUPTED = 130  # what Typer makes of Ctrl-C
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -51,73 +52,8 @@ def teach(
 
 
 @app.command()
-def run(
-    connection: Annotated[str, typer.Option(help="The connection to deliver through.")],
-    list_id: Annotated[
-        str, typer.Option(help="The contact list: its UUID, the number in its URL, or the URL.")
-    ],
-    profiles: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="Unified profiles: Parquet file, folder, glob, s3:// or abfss://."
-        ),
-    ],
-    segment: Annotated[
-        list[str], typer.Option(metavar="NAME", help="A segment to export; may be repeated.")
-    ],
-    email: Annotated[str, typer.Option(metavar="COLUMN", help="The e-mail column.")],
-    first_name: Annotated[str, typer.Option(metavar="COLUMN", help="The first-name column.")] = "",
-    last_name: Annotated[str, typer.Option(metavar="COLUMN", help="The last-name column.")] = "",
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=HEADING",
-            help="A further column and the field it goes to: a heading of the CSV import, or "
-            "cf:NAME for a custom field; may be repeated.",
-        ),
-    ] = None,
-    segments_column: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN", help="The profiles' column that lists each customer's segments."
-        ),
-    ] = "",
-    memberships: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="The memberships table, or a folder with one table a segment."
-        ),
-    ] = "",
-    customer_id: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The key column.")
-    ] = "CustomerId",
-    newest_by: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN",
-            help="Of customers who share an e-mail address the newest by this column goes.",
-        ),
-    ] = "",
-    as_of: Annotated[
-        str, typer.Option(metavar="DATE", help="What {as_of} in the paths stands for: YYYY-MM-DD.")
-    ] = "",
-    window_minutes: Annotated[
-        float, typer.Option(help="The run stops in good order at the end of it.")
-    ] = 60,
-    max_profiles: Annotated[
-        int, typer.Option(help="More profiles than this in the segments are refused.")
-    ] = 1_000_000,
-    report_dir: Annotated[
-        str, typer.Option(metavar="DIR", help="Where report and rejects go (made private).")
-    ] = "",
-    name: Annotated[
-        str, typer.Option(help="The first part of file names; made from the segments if empty.")
-    ] = "",
-    again: Annotated[
-        bool, typer.Option("--again", help="Deliver once more what is already delivered.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
+@taking_export_options
+def run(request: "ExportRequest", as_json: JsonOption = False) -> None:
     """Deliver the members of segments to a contact list, now.
 
     Running the same command again after an interruption continues where it stopped; a delivery
@@ -127,29 +63,25 @@ def run(
     --memberships memberships.parquet --segment Loyalty_High --email EMail
     --first-name FirstName --last-name LastName`
     """
-    from cli.run import build_request, run_export
+    from cli.run import run_export
 
-    request = build_request(
-        connection=connection,
-        list_id=list_id,
-        profiles=profiles,
-        segments=segment,
-        email=email,
-        first_name=first_name,
-        last_name=last_name,
-        attributes=attribute or [],
-        segments_column=segments_column,
-        memberships=memberships,
-        customer_id=customer_id,
-        newest_by=newest_by,
-        as_of=as_of or None,
-        window_minutes=window_minutes,
-        max_profiles=max_profiles,
-        report_dir=report_dir,
-        name=name,
-        again=again,
-    )
     raise CommandEnded(run_export(request, as_json=as_json))
+
+
+@app.command()
+@taking_export_options
+def plan(request: "ExportRequest", as_json: JsonOption = False) -> None:
+    """Tell what `run` would do with the same options, and send nothing.
+
+    Counts by verdict, batches, requests against the day's quota, time against the window. With
+    --report-dir the lists of rejected and amended profiles are written, to look at beforehand.
+
+    Exit code: 0 when all would be delivered, or is already; 1 when it would not be done within
+    the window; 2 when it would be refused.
+    """
+    from cli.plan import show_plan
+
+    raise CommandEnded(show_plan(request, as_json=as_json))
 
 
 @app.command()
@@ -182,6 +114,12 @@ def connect(
         int | None,
         typer.Option(min=0, help="The most contacts that the contract allows in one export."),
     ] = None,
+    daily_requests: Annotated[
+        int,
+        typer.Option(
+            min=1, help="The most requests a day under this API key; partners may have more."
+        ),
+    ] = 10_000,
     accept_data_privacy: Annotated[
         bool,
         typer.Option(
@@ -207,9 +145,31 @@ def connect(
         display_name=display_name or name,
         may_use=tuple(may_use or ["administrators"]),
         contact_allowance=contact_allowance,
+        daily_requests=daily_requests,
         accepts_data_privacy=accept_data_privacy,
     )
     connect_account(form, as_json=as_json)
+
+
+@app.command()
+def deploy(
+    file: Annotated[
+        Path, typer.Option(metavar="FILE", help="The file that holds the saved exports.")
+    ] = Path("prefect.yaml"),
+    as_json: JsonOption = False,
+) -> None:
+    """Put the saved exports of prefect.yaml on your Prefect server, with all that they need.
+
+    That is the work pool `exports`, the exports themselves, and two automations that mark a run
+    Crashed when its process is gone. It tells what was created, updated or left unchanged; doing
+    it again changes nothing. Saving an export runs nothing.
+
+    Needs a server: `prefect server start` in another terminal, and
+    `export PREFECT_API_URL=http://127.0.0.1:4200/api` here.
+    """
+    from cli.deploy import deploy_exports
+
+    deploy_exports(file, as_json=as_json)
 
 
 @app.command()
@@ -277,7 +237,11 @@ def main() -> None:
             typer.echo(f"segment-export: {line}", err=True)
         is_misuse = isinstance(error, SystemExit) and code == REFUSED
         if "--json" in arguments and (line or is_misuse):
-            typer.echo(render_failure(line or MISUSED, is_refused=code == REFUSED))
+            typer.echo(
+                render_failure(
+                    line or MISUSED, is_refused=code == REFUSED, was_stopped=line == STOPPED
+                )
+            )
         sys.exit(code)
 
 
@@ -287,7 +251,7 @@ def phrase_end(error: BaseException) -> tuple[int, str]:
         return error.exit_code, str(error)
     is_interrupted = isinstance(error, SystemExit) and error.code == TYPER_INTERRUPTED
     if is_interrupted or type(error).__name__ in {"KeyboardInterrupt", "TerminationSignal"}:
-        return FAILED, "stopped. Run the same command again to continue where it stopped."
+        return FAILED, STOPPED
     if isinstance(error, SystemExit):
         return int(error.code or 0), ""
     if isinstance(error, CommandEnded):
@@ -300,13 +264,13 @@ def phrase_end(error: BaseException) -> tuple[int, str]:
     )
 
 
-def render_failure(message: str, *, is_refused: bool) -> str:
+def render_failure(message: str, *, is_refused: bool, was_stopped: bool = False) -> str:
     """Render the JSON document of a command that ended before there was an export to tell of."""
     from schemas.outcome import Counts, ExportOutcome, RequestCounts, Status
 
     now = datetime.now(UTC)
     return ExportOutcome(
-        status=Status.FAILED,
+        status=Status.INCOMPLETE if was_stopped else Status.FAILED,
         message=message,
         refused=is_refused,
         delivery="",

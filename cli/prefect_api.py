@@ -9,6 +9,7 @@ from typing import Any
 
 from cli.embedded import EmbeddedPrefect, configured_api_url
 from cli.errors import CommandFailed
+from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
 
 QUIET_PREFECT = {
     # Prefect's own log lines go to its API, not onto the terminal
@@ -16,6 +17,8 @@ QUIET_PREFECT = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "segment_export",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "DO_NOT_TRACK": "1",
+    # On a server a run that is silent for long is taken for dead, one of the command line as well
+    FREQUENCY_VARIABLE: str(HEARTBEAT_S),
 }
 
 DRAIN_TIMEOUT_S = 5.0
@@ -37,6 +40,8 @@ def prefect_api(
         return
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+    from tasks.shared_api import EMBEDDED_API_VARIABLE
+
     say("No Prefect API is configured (PREFECT_API_URL): starting an embedded one.")
     # In this order: when the API is stopped early, waiting for it ends too.
     with ThreadPoolExecutor(1, "prefect") as executor, EmbeddedPrefect() as embedded:
@@ -50,6 +55,7 @@ def prefect_api(
             PREFECT_API_URL: embedded.api_url,
             PREFECT_API_AUTH_STRING: embedded.auth_string,
         }
+        os.environ[EMBEDDED_API_VARIABLE] = embedded.api_url
         with temporary_settings(here):
             try:
                 yield

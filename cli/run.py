@@ -1,17 +1,16 @@
 """`segment-export run`: the export flow in this process, for a person or a script."""
 
-import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
-from cli.errors import DELIVERED, FAILED, REFUSED, CommandRefused
+from cli.errors import DELIVERED, FAILED, REFUSED
 from cli.prefect_api import prefect_api
 from cli.progress import Watcher, watching
+from cli.stopping import run_until_stopped
 from cli.summary import print_summary
 from flows.export_segment import export_segment
 from pipeline import ReportUnwritable
@@ -25,33 +24,6 @@ from tasks.stops import EXPORT_ERRORS, ExportError, explain_stop
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
-
-# Where an option is not called like the request's field.
-OPTION_OF_FIELD = {"segments": "segment", "attributes": "attribute"}
-
-
-def build_request(*, attributes: list[str], **options: Any) -> ExportRequest:
-    """Turn options into a request.
-
-    Raises:
-        CommandRefused: naming the option that makes no sense.
-    """
-    mappings = []
-    for attribute in attributes:
-        column, separator, heading = attribute.rpartition("=")
-        if not (separator and column and heading):
-            raise CommandRefused(
-                f"--attribute {attribute!r} is not of the form COLUMN=HEADING, for instance "
-                "--attribute City=city or --attribute Tier=cf:loyalty_tier."
-            )
-        mappings.append({"column": column, "heading": heading})
-    try:
-        return ExportRequest(attributes=mappings, **options)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = str(problem["loc"][0])
-        option = OPTION_OF_FIELD.get(field, field.replace("_", "-"))
-        raise CommandRefused(f"--{option}: {problem['msg']}.") from None
 
 
 def run_export(request: ExportRequest, *, as_json: bool) -> int:
@@ -95,9 +67,10 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
                     on_progress=watcher.on_progress,
                     on_event=watcher.on_event,
                     on_note=watcher.say,
+                    ends_when_stopped=True,
                 )
                 with handing_over(handover):
-                    return asyncio.run(_run_flow(request))
+                    return run_until_stopped(lambda: _run_flow(request), say=watcher.say)
     except EXPORT_ERRORS as error:
         return _refuse(request, error)
     finally:

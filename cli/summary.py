@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.outcome import ExportOutcome, Status
+from schemas.outcome import Counts, ExportOutcome, Status
 
 MARKS = {
     Status.COMPLETED: ("✓", "green"),
@@ -23,20 +23,10 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
     )
     counts = outcome.counts
     if counts.profiles_in_segment:
-        table = Table(box=None, show_header=False, padding=(0, 2))
-        table.add_column(justify="right")
-        table.add_column()
-        table.add_row(f"{counts.profiles_in_segment:,}", "profiles in the segments")
         was_sent = any(batch.activity_id is not None for batch in outcome.batches)
-        table.add_row(f"{counts.sent:,}", "contacts sent" if was_sent else "contacts to send")
-        for reason, number in sorted(
-            outcome.reject_reasons.items(), key=lambda item: (-item[1], item[0])
-        ):
-            table.add_row(f"{number:,}", f"not sent: {reason}")
-        if counts.duplicates:
-            table.add_row(f"{counts.duplicates:,}", "not sent: duplicate_email")
-        if counts.amended:
-            table.add_row(f"{counts.amended:,}", "sent without a field that broke its rule")
+        table = tell_verdicts(
+            counts, outcome.reject_reasons, sent="contacts sent" if was_sent else "contacts to send"
+        )
         if outcome.batches:
             table.add_row(f"{counts.imported:,}", "imported, as Constant Contact counts")
         table.add_row(f"{len(outcome.batches):,}", "batches in all")
@@ -52,6 +42,23 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
         ("Report", outcome.report_path),
         ("Rejects", outcome.rejects_path if counts.rejected or counts.duplicates else None),
         ("Amended", outcome.amended_path if counts.amended else None),
+        ("Not imported", outcome.not_imported_path),
     ):
         if path:
             console.print(f"{title}: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def tell_verdicts(counts: Counts, reject_reasons: dict[str, int], *, sent: str) -> Table:
+    """Tabulate what became of the profiles; `sent` says what those who go are called."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row(f"{counts.profiles_in_segment:,}", "profiles in the segments")
+    table.add_row(f"{counts.sent:,}", sent)
+    for reason, number in sorted(reject_reasons.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(f"{number:,}", f"not sent: {reason}")
+    if counts.duplicates:
+        table.add_row(f"{counts.duplicates:,}", "not sent: duplicate_email")
+    if counts.amended:
+        table.add_row(f"{counts.amended:,}", "sent without a field that broke its rule")
+    return table

@@ -1,5 +1,7 @@
 """The flow that delivers the members of segments to a Constant Contact contact list."""
 
+import asyncio
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -8,17 +10,18 @@ from prefect.states import Completed, Failed
 from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome
 from tasks.batches import upload_batches
+from tasks.budget import require_quota
 from tasks.connection import open_client
 from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
 from tasks.journal import read_journal, sole_run
 from tasks.preparation import prepare_contacts, settle_delivery
 from tasks.progress import showing_progress
-from tasks.report import write_report
+from tasks.report import settle_outcome, write_report
 from tasks.report_folder import open_report_folder
 from tasks.session import ExportSession, new_session
 from tasks.step import name_defect
-from tasks.stops import EXPORT_ERRORS, explain_stop
+from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
 
 
 def name_run() -> str:
@@ -43,6 +46,11 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
                 session.report_dir = session.handover.report_dir or open_report_folder(request)
                 async with open_client(session):
                     await deliver(session)
+            except asyncio.CancelledError:
+                session.stop = STOPPED
+                if not session.handover.ends_when_stopped:
+                    await settle_outcome(session)
+                    raise
             except EXPORT_ERRORS as error:
                 session.stop = explain_stop(error)
             except Exception as error:  # noqa: BLE001 -- what was delivered is to be told even then
@@ -59,5 +67,6 @@ async def deliver(session: ExportSession) -> None:
     settle_delivery(session)
     async with sole_run(session):
         await read_journal()
+        await require_quota(session)
         await upload_batches()
         await wait_for_imports()

@@ -11,13 +11,19 @@ from constant_contact import (
     RequestRefused,
     framing_bytes,
 )
-from pipeline import ContactBatch, PipelineError, batch_file_name
+from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
-from tasks.session import ExportSession, Progress, Stage, current_session
+from tasks.narrowing import Narrowing
+from tasks.sending import mark_sending
+from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
 from tasks.stops import EXPORT_ERRORS, explain_stop
 
 MOST_UPLOADS_AT_ONCE = 4
+
+# A lease is renewed more often than this many seconds; where Prefect's API is silent, nobody can
+# take over either.
+LEASE_LOOKS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,7 @@ class BatchTicket:
     """A batch without its contacts: what the Prefect UI may show of it."""
 
     number: int
+    first: int
     rows: int
     file_name: str
 
@@ -41,13 +48,16 @@ class UploadReceipt:
 async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
     """Send one batch to Constant Contact and note the activity that imports it."""
     session = current_session()
+    key = ticket.number, ticket.first
+    batch = session.waiting[key]
+    mark_sending(session)
     receipt = await session.require_client().import_file(
         file_name=ticket.file_name,
-        body=session.waiting_bodies[ticket.number],
+        body=batch.body,
         list_ids=[session.list_id],
         known_ids=session.earlier_ids,
     )
-    session.batches[ticket.number] = update_batch(session.batches[ticket.number], receipt.activity)
+    note_activity(session, key, batch, receipt.activity)
     return UploadReceipt(receipt.activity.activity_id, receipt.activity.state.value)
 
 
@@ -59,15 +69,15 @@ async def upload_batches() -> None:
     """
     session = current_session()
     slots = asyncio.Semaphore(MOST_UPLOADS_AT_ONCE)
-    made = session.require_prepared().iter_batches(_longest_csv_bytes(session))
+    made = session.require_prepared().iter_batches(longest_csv_bytes(session))
     async with asyncio.TaskGroup() as uploads:
         while (batch := await _make_next(session, made, slots)) is not None:
-            ticket = _issue_ticket(session, batch)
-            if session.stop is not None or _is_accepted(session, batch):
+            parts = await asyncio.to_thread(cut_as_accepted, session, batch)
+            unsent = [part for part in parts if not _enter(session, part)]
+            if session.stop is not None or not unsent:
                 slots.release()
                 continue
-            session.waiting_bodies[ticket.number] = batch.body
-            uploads.create_task(_upload_noting_failure(session, ticket, slots))
+            uploads.create_task(_deliver(session, unsent, slots))
 
 
 async def _make_next(
@@ -86,60 +96,129 @@ async def _make_next(
     return batch
 
 
-async def _upload_noting_failure(
-    session: ExportSession, ticket: BatchTicket, slots: asyncio.Semaphore
+def cut_as_accepted(session: ExportSession, batch: ContactBatch) -> list[ContactBatch]:
+    """Cut a batch as an earlier run did that had to halve it; else it stays whole."""
+    accepted = {digest for number, digest in session.accepted if number == batch.number}
+    return cut_around(batch, accepted)
+
+
+async def _deliver(
+    session: ExportSession, parts: list[ContactBatch], slots: asyncio.Semaphore
 ) -> None:
+    """Upload what there is of one batch, halving what is refused."""
+    narrowing = Narrowing(
+        session,
+        upload=lambda part: _upload(session, part),
+        enter=lambda part: _enter(session, part),
+    )
     try:
-        if session.stop is None:
-            await upload_batch(ticket)
+        for part in parts:
+            await narrowing.deliver(part)
+    finally:
+        slots.release()
+
+
+async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused | None:
+    """Upload one batch or part; what it raises stops the run, but for a refusal."""
+    if not await _may_send(session):
+        return None
+    key = batch.number, batch.first
+    ticket = BatchTicket(batch.number, batch.first, batch.rows, session.batches[key].file_name)
+    session.waiting[key] = batch
+    try:
+        await upload_batch(ticket)
     except RequestRefused as error:
-        _set_state(session, ticket, BatchState.REFUSED)
-        session.note(f"Batch {ticket.number} was refused: {error}")
+        return error
     except OutcomeUnknown as error:
-        _set_state(session, ticket, BatchState.UNKNOWN)
+        _set_state(session, key, BatchState.UNKNOWN)
         session.stop = session.stop or explain_stop(error)
     except EXPORT_ERRORS as error:
         session.stop = session.stop or explain_stop(error)
+    except asyncio.CancelledError:  # whether it has arrived is not known
+        _set_state(session, key, BatchState.UNKNOWN)
+        raise
     finally:
-        session.waiting_bodies.pop(ticket.number, None)
-        slots.release()
+        del session.waiting[key]
         _tell_progress(session)
+    return None
 
 
-def _set_state(session: ExportSession, ticket: BatchTicket, state: BatchState) -> None:
-    batch = session.batches[ticket.number]
-    session.batches[ticket.number] = batch.model_copy(update={"state": state})
+async def _may_send(session: ExportSession) -> bool:
+    """Make sure that no other machine has taken the delivery over, as after a long pause."""
+    lease = session.lease
+    for _ in range(LEASE_LOOKS):
+        if lease is None or lease.is_sure or session.stop is not None:
+            break
+        await session.handover.sleep(1.0)  # the next renewal tells
+    return session.stop is None
 
 
-def _longest_csv_bytes(session: ExportSession) -> int:
-    # All names of a delivery are of one length, so that each request has the same framing.
-    name = batch_file_name(session.export_name, session.delivery, number=1, digest="0" * 12)
+def _set_state(session: ExportSession, key: BatchKey, state: BatchState) -> None:
+    session.batches[key] = session.batches[key].model_copy(update={"state": state})
+
+
+def longest_csv_bytes(session: ExportSession) -> int:
+    """Give the most bytes that a file of this delivery may have in a request under the limit."""
+    # All names of a repeat are of one length, so that each request has the same framing.
+    name = _name(session, number=1, digest="0" * 12)
     return REQUEST_LIMIT_BYTES - 1 - framing_bytes(name, [session.list_id])
 
 
-def _issue_ticket(session: ExportSession, batch: ContactBatch) -> BatchTicket:
-    name = batch_file_name(session.export_name, session.delivery, batch.number, batch.digest)
-    session.batches[batch.number] = BatchOutcome(
-        file_name=name, rows=batch.rows, bytes=len(batch.body), state=BatchState.NOT_SENT
+def _name(session: ExportSession, number: int, digest: str) -> str:
+    return batch_file_name(
+        session.export_name, session.delivery, number, digest, repeat=session.repeat
     )
-    return BatchTicket(number=batch.number, rows=batch.rows, file_name=name)
 
 
-def _is_accepted(session: ExportSession, batch: ContactBatch) -> bool:
-    """Take over the activity of an earlier run, unless it lost contacts without a word."""
+def _enter(session: ExportSession, batch: ContactBatch) -> bool:
+    """List a batch or part, and say whether an earlier run has got it accepted."""
+    key = batch.number, batch.first
+    session.batches[key], activity = describe_batch(session, batch)
+    if activity is not None:
+        note_activity(session, key, batch, activity)
+    return activity is not None
+
+
+def describe_batch(
+    session: ExportSession, batch: ContactBatch
+) -> tuple[BatchOutcome, Activity | None]:
+    """Say where a batch or part stands, and which activity of an earlier run it became, if any.
+
+    One that lost contacts without a word does not count: it is to go again.
+    """
+    unsent = BatchOutcome(
+        file_name=_name(session, batch.number, batch.digest),
+        rows=batch.rows,
+        bytes=len(batch.body),
+        state=BatchState.NOT_SENT,
+    )
     activity = session.accepted.get((batch.number, batch.digest))
     if activity is None:
-        return False
-    recalled = update_batch(session.batches[batch.number], activity)
-    if recalled.unexplained_rows:
-        return False
-    session.batches[batch.number] = recalled.model_copy(update={"already_accepted": True})
-    return True
+        return unsent, None
+    recalled = update_batch(unsent, activity).model_copy(update={"already_accepted": True})
+    return (unsent, None) if recalled.unexplained_rows else (recalled, activity)
 
 
 def _tell_progress(session: ExportSession) -> None:
     rows = sum(b.rows for b in session.batches.values() if b.activity_id is not None)
     session.tell(Progress(Stage.UPLOAD, rows, session.require_prepared().verdicts.sent, "contacts"))
+
+
+def note_activity(
+    session: ExportSession, key: BatchKey, batch: ContactBatch, activity: Activity
+) -> None:
+    """Bring a batch up to date with its activity, while its contacts are at hand."""
+    session.batches[key] = update_batch(session.batches[key], activity)
+    if batch.has_a_line_each:
+        session.one_line_each.add(key)
+    note_named_lines(session, key, activity)
+
+
+def note_named_lines(session: ExportSession, key: BatchKey, activity: Activity) -> None:
+    """Remember which contacts of a batch its activity names as errors."""
+    if key in session.one_line_each:
+        last = session.batches[key].rows + 1
+        session.named_lines[key] = tuple(n for n in activity.error_lines if 1 < n <= last)
 
 
 def update_batch(batch: BatchOutcome, activity: Activity) -> BatchOutcome:

@@ -1,7 +1,7 @@
 """A connection to one Constant Contact account, kept as a Prefect block."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -12,10 +12,15 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import ConfigDict, Field, SecretStr
 
-from constant_contact import ConstantContact, Credentials, Tokens
+from constant_contact import DAILY_REQUESTS, ConstantContact, Credentials, RateLimiter, Tokens
 from tasks.errors import UnknownConnection
-from tasks.locks import machine_lock, shared_limiter
+from tasks.locks import key_digest, machine_pacer, sole_lock
+from tasks.pace import shared_pace
+from tasks.quota import DailyQuota, publishing
 from tasks.session import ExportSession
+from tasks.shared_api import has_shared_api
+
+TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
 
 
 class ConstantContactConnection(Block):
@@ -51,6 +56,11 @@ class ConstantContactConnection(Block):
         default=None,
         ge=0,
         description="The most contacts the customer's contract allows in one export.",
+    )
+    daily_requests: int = Field(
+        default=DAILY_REQUESTS,
+        ge=1,
+        description="The most requests a day under this API key; partners may have more.",
     )
     account_id: str = Field(default="", description="Of the account it reaches.")
     account_name: str = Field(default="", description="Of the account it reaches.")
@@ -115,21 +125,44 @@ async def open_client(session: ExportSession) -> AsyncIterator[None]:
     """
     connection = await load_connection(session.request.connection)
     session.contact_allowance = connection.contact_allowance
-    async with ConstantContact(
-        credentials=connection.credentials,
-        token_store=BlockTokenStore(session.request.connection),
-        api_url=connection.api_url,
-        auth_url=connection.auth_url,
-        limiter=shared_limiter(connection.client_id),
-        deadline=session.deadline.timestamp(),
-        on_event=session.handover.on_event,
-    ) as client:
+    async with (
+        shared_limits(connection, on_trouble=session.note) as (limiter, session.quota),
+        ConstantContact(
+            credentials=connection.credentials,
+            token_store=BlockTokenStore(session.request.connection),
+            api_url=connection.api_url,
+            auth_url=connection.auth_url,
+            limiter=limiter,
+            deadline=session.deadline.timestamp(),
+            on_event=session.handover.on_event,
+            clock=session.handover.clock,
+            sleep=session.handover.sleep,
+        ) as client,
+    ):
         session.client = client
         yield
 
 
+@asynccontextmanager
+async def shared_limits(
+    connection: ConstantContactConnection,
+    *,
+    on_trouble: Callable[[str], None] = lambda _remark: None,
+) -> AsyncIterator[tuple[RateLimiter, DailyQuota]]:
+    """Give the pace and the day's quota of a connection's API key, over all who share them."""
+    digest = key_digest(connection.api_url, connection.client_id)
+    machine = machine_pacer(digest)
+    quota = DailyQuota(machine, digest, daily=connection.daily_requests)
+    async with publishing(quota):
+        if not has_shared_api():
+            yield machine, quota
+            return
+        async with shared_pace(machine, digest, on_trouble=on_trouble) as limiter:
+            yield limiter, quota
+
+
 class BlockTokenStore:
-    """Keep a connection's tokens in its block; refresh one at a time on this machine."""
+    """Keep a connection's tokens in its block; refresh one at a time over all machines."""
 
     def __init__(self, name: str) -> None:
         self.slug = connection_slug(name)
@@ -151,6 +184,6 @@ class BlockTokenStore:
         block.access_token_expires_at = tokens.expires_at
         await block.asave(self.slug, overwrite=True)
 
-    def lock(self) -> AbstractAsyncContextManager[None]:
-        """Let one process of this machine at a time refresh this connection's tokens."""
-        return machine_lock(f"token-{self.slug}")
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        """Let one process of all machines at a time refresh this connection's tokens."""
+        return sole_lock(f"token-{self.slug}", expires_s=TOKEN_LOCK_EXPIRES_S)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from constant_contact import ConstantContact
 from pipeline import ContactMapping
 from tasks.errors import UnknownCustomField
-from tasks.session import current_session
+from tasks.session import ExportSession, current_session
 from tasks.step import step
 
 NAMES_SHOWN = 25
@@ -25,7 +25,16 @@ class Destination:
 @step("check-destination", run_name="Check list and custom fields")
 async def check_destination() -> Destination:
     """Find the contact list, and the custom fields that attributes go to, in the account."""
-    session = current_session()
+    return await find_destination(current_session())
+
+
+async def find_destination(session: ExportSession) -> Destination:
+    """Find where an export goes to, and remember it.
+
+    Raises:
+        ListNotFound: there is no such list; it names some that come near.
+        UnknownCustomField: the account has no such custom field.
+    """
     client = session.require_client()
     wanted = ContactMapping.from_request(session.request).custom_fields
     contact_list, _ = await asyncio.gather(

@@ -3,6 +3,7 @@
     ExportRefused             what was asked for cannot be done
     ├── UnknownConnection     no connection of that name
     ├── UnknownCustomField    the account has no such custom field
+    ├── QuotaTooSmall         the day's requests that are left do not suffice
     └── SharedFolderUnusable  processes of this machine cannot take turns
     Defect                    a fault of ours
 
@@ -20,6 +21,10 @@ class UnknownConnection(ExportRefused):
 
 class UnknownCustomField(ExportRefused):
     """The account has no such custom field."""
+
+
+class QuotaTooSmall(ExportRefused):
+    """The requests that are left of the day's quota do not suffice."""
 
 
 class SharedFolderUnusable(ExportRefused):

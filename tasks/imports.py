@@ -3,10 +3,10 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from constant_contact import Activity, ConstantContactError, wait_for_activities
+from constant_contact import Activity, ConstantContactError, Trouble, wait_for_activities
 from pipeline.outcome import Stop
 from schemas.outcome import BatchState
-from tasks.batches import update_batch
+from tasks.batches import note_named_lines, update_batch
 from tasks.session import ExportSession, Progress, Stage, current_session
 from tasks.step import step
 from tasks.stops import explain_stop
@@ -33,36 +33,45 @@ class ImportFindings:
 async def wait_for_imports() -> ImportFindings:
     """Poll all imports with one request a round until they are done or the window ends."""
     session = current_session()
-    number_by_id = {
-        batch.activity_id: number
-        for number, batch in session.batches.items()
+    trouble: Trouble | None = None
+    key_by_id = {
+        batch.activity_id: key
+        for key, batch in session.batches.items()
         if batch.activity_id is not None and batch.state.is_pending
     }
 
     def note_change(activity: Activity) -> None:
-        number = number_by_id[activity.activity_id]
-        batch = session.batches[number] = update_batch(session.batches[number], activity)
+        key = key_by_id[activity.activity_id]
+        batch = session.batches[key] = update_batch(session.batches[key], activity)
+        note_named_lines(session, key, activity)
         if activity.source_file_name != batch.file_name:
             session.note(NO_ECHO_NOTE)
         _tell_progress(session)
 
     def note_gone(activity_id: str) -> None:
-        number = number_by_id[activity_id]
+        number, _ = key_by_id[activity_id]
         session.stop = session.stop or Stop(
             f"Constant Contact does not know activity {activity_id} of batch {number} any more.",
             can_continue=True,
         )
 
-    if number_by_id:
+    def note_trouble(found: Trouble | None) -> None:
+        nonlocal trouble
+        trouble = found
+
+    if key_by_id:
         session.has_waited = True
         _tell_progress(session)
         try:
             await wait_for_activities(
                 session.require_client(),
-                number_by_id,
+                key_by_id,
                 deadline=session.deadline.timestamp(),
                 on_change=note_change,
                 on_gone=note_gone,
+                on_trouble=note_trouble,
+                clock=session.handover.clock,
+                sleep=session.handover.sleep,
             )
         except ConstantContactError as error:
             session.stop = session.stop or explain_stop(error)
@@ -71,10 +80,9 @@ async def wait_for_imports() -> ImportFindings:
     states = [batch.state for batch in session.batches.values()]
     pending = sum(state.is_pending for state in states)
     if pending and session.stop is None:
-        session.stop = Stop(
-            f"The {session.request.window_minutes:g}-minute window has ended.",
-            can_continue=True,
-        )
+        ended = f"The {session.request.window_minutes:g}-minute window has ended."
+        why = trouble.describe(session.handover.clock()) if trouble else ""
+        session.stop = Stop(f"{ended} {why}".strip(), can_continue=True)
     return ImportFindings(
         finished=sum(state is BatchState.COMPLETED or state.is_lost for state in states),
         pending=pending,
@@ -83,13 +91,14 @@ async def wait_for_imports() -> ImportFindings:
 
 async def _ask_for_missing_counters(session: ExportSession) -> None:
     """Ask for single activities: no field is promised, and the collection may show fewer."""
-    for number, batch in session.batches.items():
+    for key, batch in session.batches.items():
         if batch.state is not BatchState.COMPLETED or batch.person_count is not None:
             continue
         with suppress(ConstantContactError):  # the import is done, whether it can be counted or not
             activity = await session.require_client().get_activity(str(batch.activity_id))
-            session.batches[number] = update_batch(batch, activity)
-        if session.batches[number].person_count is None:
+            session.batches[key] = update_batch(batch, activity)
+            note_named_lines(session, key, activity)
+        if session.batches[key].person_count is None:
             session.note(UNCOUNTED_NOTE)
 
 

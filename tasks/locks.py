@@ -1,16 +1,20 @@
-"""What processes of one machine share: locks, and the pace of requests under one API key."""
+"""What runs share: locks, over one machine and over all, and the pace under one API key."""
 
 import asyncio
 import fcntl
 import hashlib
 import os
+import socket
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from constant_contact import MachinePacer, RateLimiter
+from constant_contact import MachinePacer
 from tasks.errors import SharedFolderUnusable
+from tasks.leases import EXPIRES_S, Holder, Lease, shared_lease
+from tasks.shared_api import has_shared_api
 
 POLL_S = 0.1
 
@@ -42,14 +46,74 @@ async def machine_lock(
         os.close(descriptor)
 
 
-def shared_limiter(client_id: str) -> RateLimiter:
-    """Give the pacer that all processes of this machine share for an API key.
+@asynccontextmanager
+async def sole_lock(
+    name: str,
+    *,
+    while_waiting: Callable[[str], None] = lambda _holder: None,
+    on_lost: Callable[[], None] = lambda: None,
+    on_trouble: Callable[[str], None] = lambda _remark: None,
+    expires_s: float = EXPIRES_S,
+) -> AsyncIterator[Lease | None]:
+    """Hold a lock over all machines that share a Prefect server, else over this machine.
+
+    `while_waiting` is told who has it, before each further try; what it raises ends the waiting.
+    A machine that dies with the lock frees it `expires_s` later; `on_lost` and `on_trouble` are
+    those of `shared_lease`.
 
     Raises:
         SharedFolderUnusable: there is no place to share.
     """
-    digest = hashlib.sha256(client_id.encode()).hexdigest()[:16]
+    async with machine_lock(name, while_waiting=lambda: while_waiting("this machine")):
+        if not has_shared_api():
+            yield None
+            return
+        async with shared_lease(
+            name,
+            holder=Holder(f"{socket.gethostname()}, process {os.getpid()}", machine_id()),
+            while_waiting=while_waiting,
+            on_lost=on_lost,
+            on_trouble=on_trouble,
+            expires_s=expires_s,
+        ) as lease:
+            yield lease
+
+
+def key_digest(api_url: str, client_id: str) -> str:
+    """Name an API key of a service without telling it."""
+    return hashlib.sha256(f"{api_url} {client_id}".encode()).hexdigest()[:16]
+
+
+def machine_pacer(digest: str) -> MachinePacer:
+    """Give the pacer that all processes of this machine share for the API key of this digest.
+
+    Raises:
+        SharedFolderUnusable: there is no place to share.
+    """
     return MachinePacer(shared_folder() / f"requests-{digest}")
+
+
+def machine_id() -> str:
+    """Name those processes that share this machine's locks.
+
+    The name lies in the folder of the locks; a folder that was copied with a disk image counts as
+    another on another host.
+
+    Raises:
+        SharedFolderUnusable: there is no place to share.
+    """
+    file = shared_folder() / "machine"
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        stored = os.pread(descriptor, 64, 0)
+        if not stored:
+            stored = uuid.uuid4().hex.encode()
+            os.pwrite(descriptor, stored, 0)
+        os.utime(descriptor)
+    finally:
+        os.close(descriptor)
+    return hashlib.sha256(stored + socket.gethostname().encode()).hexdigest()[:16]
 
 
 def shared_folder() -> Path:

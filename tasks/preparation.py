@@ -14,7 +14,11 @@ from tasks.step import step
 @step("prepare-contacts", run_name="Select, validate and de-duplicate contacts")
 async def prepare_contacts() -> Counts:
     """Read the segments' members, judge every profile and write the list of rejects."""
-    session = current_session()
+    return await judge_profiles(current_session())
+
+
+async def judge_profiles(session: ExportSession) -> Counts:
+    """Prepare an export, or wait for the preparation that was begun before the run."""
     begun = session.handover.prepared
     if begun is not None:
         session.prepared = await asyncio.wrap_future(begun)

@@ -1,7 +1,6 @@
 """Conclude a run: decide what it amounts to, and write the report for people."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect.artifacts import acreate_markdown_artifact
@@ -13,6 +12,7 @@ from schemas.export import ExportRequest
 from schemas.outcome import BatchOutcome, Counts, ExportOutcome, Status
 from tasks.preparation import count_verdicts
 from tasks.progress import tolerating_prefect
+from tasks.refusals import report_refusals
 from tasks.session import ExportSession, current_session
 from tasks.step import step
 
@@ -25,7 +25,12 @@ BATCHES_SHOWN = 250
 @step("write-report", run_name="Reconcile and report")
 async def write_report() -> ExportOutcome:
     """Compare what was sent with what Constant Contact counted, and write the report."""
-    session = current_session()
+    return await settle_outcome(current_session())
+
+
+async def settle_outcome(session: ExportSession) -> ExportOutcome:
+    """Conclude a run, write its report and show it in Prefect."""
+    await report_refusals(session)
     outcome = conclude(session)
     session.has_ended_well = outcome.ended_well
     markdown = render_report(
@@ -45,6 +50,7 @@ async def write_report() -> ExportOutcome:
         await acreate_markdown_artifact(
             markdown, key=REPORT_ARTIFACT_KEY, description=outcome.message
         )
+    session.handover.on_outcome(outcome)
     return outcome
 
 
@@ -87,7 +93,7 @@ def conclude(session: ExportSession) -> ExportOutcome:
         delivery=session.delivery,
         list_id=session.list_id or session.request.list_id,
         started_at=session.started_at,
-        finished_at=datetime.now(UTC),
+        finished_at=session.now(),
         counts=counts,
         reject_reasons=verdicts.reject_reasons if verdicts else {},
         amend_reasons=verdicts.amend_reasons if verdicts else {},
@@ -95,6 +101,7 @@ def conclude(session: ExportSession) -> ExportOutcome:
         requests=session.request_counts,
         rejects_path=_text(verdicts.rejects_path) if verdicts else None,
         amended_path=_text(verdicts.amended_path) if verdicts else None,
+        not_imported_path=_text(session.not_imported_path),
         report_path=_text(session.report_dir and session.report_dir / REPORT_FILE),
         notes=tuple(session.notes),
     )
@@ -175,6 +182,11 @@ def render_report(outcome: ExportOutcome, *, list_name: str, source: str = "") -
         sections.append(f"Who was not sent, and why: `{outcome.rejects_path}`")
     if outcome.amended_path and counts.amended:
         sections.append(f"Whose fields were left out, and why: `{outcome.amended_path}`")
+    if outcome.not_imported_path:
+        sections.append(
+            "Whom Constant Contact names as errors of an accepted file: "
+            f"`{outcome.not_imported_path}`"
+        )
     return "\n\n".join(sections) + "\n"
 
 

@@ -4,8 +4,10 @@ A client holds secrets and a batch holds personal data; Prefect keeps parameters
 So tasks take ids and counts, and find the rest here.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,10 +17,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from constant_contact import Activity, ApiEvent, ConstantContact
-from pipeline import Prepared
+from pipeline import ContactBatch, Prepared
 from pipeline.outcome import Stop
 from schemas.export import ExportRequest
-from schemas.outcome import BatchOutcome, RequestCounts
+from schemas.outcome import BatchOutcome, ExportOutcome, RequestCounts
+from tasks.leases import Lease
+from tasks.quota import DailyQuota
+
+BatchKey = tuple[int, int]
+"""A batch's number, and how many contacts of the delivery go before it: parts share a number."""
 
 
 class Stage(StrEnum):
@@ -45,7 +52,9 @@ class Handover:
 
     `prepared` is a preparation that was begun before the run (while an API was still starting),
     with its rejects in `report_dir`; the window begins with `started_at`, where it is given; the
-    listeners are told how the run goes on.
+    listeners are told how the run goes on, and `on_outcome` what came of it, also when it was
+    stopped. With `ends_when_stopped` a run that is cancelled ends by itself, with its outcome;
+    else it tells its outcome and lets the cancellation go on. `clock` is in epoch seconds.
     """
 
     started_at: datetime | None = None
@@ -54,15 +63,29 @@ class Handover:
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_event: Callable[[ApiEvent], None] = lambda _event: None
     on_note: Callable[[str], None] = lambda _remark: None
+    on_outcome: Callable[[ExportOutcome], None] = lambda _outcome: None
+    ends_when_stopped: bool = False
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(slots=True)
 class ExportSession:
     """One run: what it was asked, what it holds open, and what it knows so far.
 
-    `accepted` are activities of an earlier run by their batch's number and digest;
-    `earlier_ids` all activities that ever carried a name of this delivery; `has_waited` says that
-    an import was still under way during this run.
+    Attributes:
+        lease: of this delivery, over all machines that share a Prefect server.
+        repeat: how often the delivery was sent before on purpose (`--again`).
+        accepted: activities of an earlier run by their batch's number and digest.
+        earlier_ids: all activities that ever carried a name of this repeat.
+        batches: by number and place; the parts of a batch that was refused take its place.
+        waiting: batches under way, with their bodies.
+        named_lines: lines of a batch's file that its activity names as errors.
+        refused: positions in the delivery of the contacts refused one by one.
+        one_line_each: batches whose contacts are a line each, so that lines name contacts.
+        parts_sent: requests spent on parts of refused batches.
+        halving_is_pointless: everything was refused, whoever was in it.
+        has_waited: an import was still under way during this run.
     """
 
     request: ExportRequest
@@ -73,12 +96,21 @@ class ExportSession:
     list_id: str = ""
     list_name: str = ""
     contact_allowance: int | None = None
+    quota: DailyQuota | None = None
+    lease: Lease | None = None
     prepared: Prepared | None = None
     delivery: str = ""
+    repeat: int = 0
     accepted: dict[tuple[int, str], Activity] = field(default_factory=dict)
     earlier_ids: frozenset[str] = frozenset()
-    batches: dict[int, BatchOutcome] = field(default_factory=dict)
-    waiting_bodies: dict[int, bytes] = field(default_factory=dict)
+    batches: dict[BatchKey, BatchOutcome] = field(default_factory=dict)
+    waiting: dict[BatchKey, ContactBatch] = field(default_factory=dict)
+    named_lines: dict[BatchKey, tuple[int, ...]] = field(default_factory=dict)
+    refused: list[int] = field(default_factory=list)
+    one_line_each: set[BatchKey] = field(default_factory=set)
+    parts_sent: int = 0
+    halving_is_pointless: bool = False
+    not_imported_path: Path | None = None
     all_cut: bool = False
     has_waited: bool = False
     has_ended_well: bool = False
@@ -90,6 +122,10 @@ class ExportSession:
     def deadline(self) -> datetime:
         """Tell when the window ends."""
         return self.started_at + timedelta(minutes=self.request.window_minutes)
+
+    def now(self) -> datetime:
+        """Tell the time by the run's clock."""
+        return datetime.fromtimestamp(self.handover.clock(), UTC)
 
     @property
     def request_counts(self) -> RequestCounts:
@@ -153,7 +189,7 @@ def new_session(request: ExportRequest) -> Iterator[ExportSession]:
     session = ExportSession(
         request=request,
         handover=handover,
-        started_at=handover.started_at or datetime.now(UTC),
+        started_at=handover.started_at or datetime.fromtimestamp(handover.clock(), UTC),
     )
     reset = _session.set(session)
     try:

@@ -30,6 +30,8 @@ _REFUSALS = (
 _DEFECTS = (ConservationBroken, PreparationFailed)
 _GOES_ON_LATER = (OutcomeUnknown, QuotaExceeded, WindowClosed)
 
+STOPPED = Stop("The run was stopped.", can_continue=True)
+
 
 def explain_stop(error: ExportError) -> Stop:
     """Say why a run stops, whether it is about what was asked for, and whether it goes on later."""

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,16 @@ class World:
         return self.box.state.members(self.list_id)
 
 
+@contextmanager
+def using_prefect(api_url: str) -> Iterator[None]:
+    """Use a Prefect API in this process."""
+    with warnings.catch_warnings(), temporary_settings({PREFECT_API_URL: api_url}):
+        # Prefect's clients leave their sockets to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
 @pytest.fixture
 def here(
     connected: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -162,18 +173,12 @@ def here(
         for name, value in connected.commands.env.items():
             monkeypatch.setenv(name, value)
         capfd.readouterr()
-        with (
-            warnings.catch_warnings(),
-            temporary_settings({PREFECT_API_URL: connected.commands.env["PREFECT_API_URL"]}),
-        ):
-            # Prefect's clients leave their sockets to the garbage collector.
-            warnings.simplefilter("ignore", ResourceWarning)
+        with using_prefect(connected.commands.env["PREFECT_API_URL"]):
             try:
                 main()
                 code = 0
             except SystemExit as stop:
                 code = int(stop.code or 0)
-            gc.collect()
         out, err = capfd.readouterr()
         return Finished(code, out, err)
 

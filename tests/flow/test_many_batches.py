@@ -11,6 +11,7 @@ import pytest
 import sandbox
 import tasks.batches
 import tasks.progress
+from constant_contact import REQUEST_LIMIT_BYTES
 from pipeline import Prepared, SourceChanged
 from sandbox import Fault, SandboxSettings
 from tests.conftest import Commands, Finished, World, connect
@@ -41,7 +42,8 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut twelve contacts into four batches, as 120,000 would be."""
     row_bytes = len("p00.01234567@example.com\r\n")
     limit = len("email\r\n") + BATCH_ROWS * row_bytes
-    monkeypatch.setattr(tasks.batches, "_longest_csv_bytes", lambda _session: limit)
+    framing = REQUEST_LIMIT_BYTES - 1 - limit
+    monkeypatch.setattr(tasks.batches, "framing_bytes", lambda *_: framing)
 
 
 def export(world: World, profiles: Path, *more: str, **options: str) -> Finished:
@@ -87,7 +89,7 @@ def test_running_again_sends_only_the_batch_that_was_lost(world: World, profiles
 
 
 def test_refused_batch_does_not_hold_back_the_others(world: World, profiles: Path) -> None:
-    world.box.script(Fault(operation="file_import", kind="status", occurrence=2, status=400))
+    world.box.script(Fault(operation="file_import", kind="status", occurrence=2, status=415))
     done = export(world, profiles)
     assert done.code == 1
     assert [b["state"] for b in done.document["batches"]].count("refused") == 1

@@ -1,0 +1,266 @@
+"""A lock over all machines that share a Prefect server, which its holder's death frees.
+
+The lease is a Prefect variable. Creating one of a name that exists fails, so one machine has it;
+its holder rewrites it every few seconds, and whoever waits and sees it unchanged for `expires_s`
+deletes it, by its id and thus once, and creates its own. Times are measured by each machine's own
+clock, from what it sees itself: a server that is away or restarts frees nothing.
+
+Prefect's own `concurrency()` would end the run when a lease cannot be renewed, and loses leases
+when the server restarts.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
+from typing import Any, Self
+
+import anyio
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+
+EXPIRES_S = 45.0
+RENEWALS = 4  # in the time after which a lease expires
+POLLS = 20  # by those who wait, in the same time
+ANSWER_TIMEOUT_S = 5.0
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a lease; `machine` tells whose processes take turns among themselves already."""
+
+    name: str
+    machine: str
+
+
+class Lease:
+    """What somebody holds; without an id they go on alone, as Prefect's API did not answer."""
+
+    def __init__(self, *, expires_s: float, clock: Callable[[], float]) -> None:
+        self.variable_id: str | None = None
+        self.is_lost = False
+        self.renewed_at = clock()
+        self._expires_s = expires_s
+        self._clock = clock
+
+    @property
+    def is_sure(self) -> bool:
+        """Say whether nobody can have taken over: it was renewed in time."""
+        return not self.is_lost and self._clock() - self.renewed_at < self._expires_s
+
+
+class _Unanswered(Exception):
+    """Prefect's API does not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """What the variable holds; `beat` counts its renewals."""
+
+    holder: str
+    machine: str
+    token: str
+    beat: int
+
+    @classmethod
+    def read(cls, stored: object) -> Self:
+        """Read the variable's value, which anybody may have changed."""
+        known = stored if isinstance(stored, dict) else {}
+        beat = known.get("beat")
+        return cls(
+            holder=str(known.get("holder", "somebody")),
+            machine=str(known.get("machine")),
+            token=str(known.get("token")),
+            beat=beat if isinstance(beat, int) else -1,
+        )
+
+
+@asynccontextmanager
+async def shared_lease(
+    name: str,
+    *,
+    holder: Holder,
+    while_waiting: Callable[[str], None] = lambda _holder: None,
+    on_lost: Callable[[], None] = lambda: None,
+    on_trouble: Callable[[str], None] = lambda _remark: None,
+    expires_s: float = EXPIRES_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
+) -> AsyncIterator[Lease]:
+    """Hold a lease of this name over all machines that use the same Prefect server.
+
+    Take it inside this machine's lock of the same name: what the same machine has left behind is
+    then taken over at once. `while_waiting` is told who has it, before each further look; what it
+    raises ends the waiting. Where the API does not answer, the work goes on without a lease and
+    `on_trouble` is told; `on_lost` is told when somebody has taken over, as after a long pause.
+    """
+    lease = Lease(expires_s=expires_s, clock=clock)
+    async with get_client() as client:
+        keeper = _Keeper(
+            client,
+            f"segment-export-lease-{name}",
+            holder,
+            lease,
+            expires_s=expires_s,
+            clock=clock,
+            sleep=sleep,
+        )
+        renewing: asyncio.Task[None] | None = None
+        try:
+            try:
+                await keeper.take(while_waiting)
+                renewing = asyncio.create_task(keeper.keep(on_lost))
+            except _Unanswered as error:
+                on_trouble(
+                    "Prefect's API cannot tell whether another machine is at work on the same "
+                    f"({error}); this run goes on."
+                )
+            yield lease
+        finally:
+            if renewing is not None:
+                renewing.cancel()
+            if lease.variable_id is not None:
+                with anyio.CancelScope(shield=True):  # a cancelled run frees it too
+                    await keeper.release()
+
+
+@dataclass(slots=True)
+class _Sighting:
+    """What a waiter has seen of the lease that another holds, by the waiter's clock."""
+
+    answered_at: float
+    holder: str = ""
+    beat: tuple[str, int] | None = None
+    unchanged_since: float = 0.0
+
+    def see(self, value: _Value) -> None:
+        """Note what the lease holds now."""
+        self.holder = value.holder
+        if self.beat != (value.token, value.beat):
+            self.beat, self.unchanged_since = (value.token, value.beat), self.answered_at
+
+
+class _Keeper:
+    """Take, renew and release one lease."""
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        name: str,
+        holder: Holder,
+        lease: Lease,
+        *,
+        expires_s: float,
+        clock: Callable[[], float],
+        sleep: Sleep,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._lease = lease
+        self._expires_s = expires_s
+        self._answered_at = clock()
+        self._clock = clock
+        self._sleep = sleep
+        self._value = _Value(holder.name, holder.machine, uuid.uuid4().hex, beat=0)
+
+    async def take(self, while_waiting: Callable[[str], None]) -> None:
+        """Return when the lease is ours.
+
+        Raises:
+            _Unanswered: the API does not answer as it should, and does not for a while.
+        """
+        sighting = _Sighting(answered_at=self._clock())
+        while True:
+            try:
+                if await self._try_once(sighting):
+                    return
+            except _Unanswered:
+                # Who is known to be at work is waited for longer than who may be.
+                patience_s = self._expires_s if sighting.holder else self._expires_s / RENEWALS
+                if self._clock() - sighting.answered_at >= patience_s:
+                    raise
+                sighting.beat = None  # holders cannot renew either: their time begins anew
+            if sighting.holder:
+                while_waiting(sighting.holder)
+            await self._sleep(self._expires_s / POLLS)
+
+    async def _try_once(self, sighting: _Sighting) -> bool:
+        """Create the lease, after removing one that nobody keeps any more."""
+        if await self._create():
+            return True
+        found = await self._read()
+        sighting.answered_at = self._clock()
+        if found is None:
+            return await self._create()  # it was released between the two
+        value = _Value.read(found["value"])
+        if value.token == self._value.token:  # created, but the answer was lost
+            self._lease.variable_id = found["id"]
+            return True
+        sighting.see(value)
+        is_ours = value.machine == self._value.machine
+        if is_ours or sighting.answered_at - sighting.unchanged_since >= self._expires_s:
+            await self._delete(found["id"])
+            return await self._create()
+        return False
+
+    async def keep(self, on_lost: Callable[[], None]) -> None:
+        """Renew the lease until it is lost."""
+        while not self._lease.is_lost:
+            await self._sleep(self._expires_s / RENEWALS)
+            with suppress(_Unanswered):  # nobody can take over before they hear from it either
+                await self.renew()
+        on_lost()
+
+    async def renew(self) -> None:
+        """Show that the holder lives, or learn that somebody has taken over."""
+        self._value = replace(self._value, beat=self._value.beat + 1)
+        begun_at = self._clock()
+        path = f"/variables/{self._lease.variable_id}"
+        answer = await self._request("PATCH", path, {"value": asdict(self._value)})
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            self._lease.is_lost = True
+            return
+        # After a silence somebody may be about to take over: then the next renewal tells.
+        if begun_at - self._answered_at < self._expires_s:
+            self._lease.renewed_at = begun_at
+        self._answered_at = begun_at
+
+    async def release(self) -> None:
+        """Let the next one have it."""
+        with suppress(_Unanswered):  # it expires by itself
+            await self._delete(str(self._lease.variable_id))
+
+    async def _create(self) -> bool:
+        self._lease.renewed_at = self._answered_at = self._clock()
+        body = {"name": self._name, "value": asdict(self._value)}
+        answer = await self._request("POST", "/variables/", body)
+        if answer.status_code == HTTPStatus.CONFLICT:
+            return False
+        self._lease.variable_id = answer.json()["id"]
+        return True
+
+    async def _read(self) -> dict[str, Any] | None:
+        answer = await self._request("GET", f"/variables/name/{self._name}")
+        found: dict[str, Any] = answer.json()
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else found
+
+    async def _delete(self, variable_id: str) -> None:
+        await self._request("DELETE", f"/variables/{variable_id}")
+
+    async def _request(
+        self, method: Any, path: Any, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._client.request(method, path, json=body)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                return error.response
+            raise _Unanswered(f"status {error.response.status_code}") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _Unanswered(type(error).__name__) from error

@@ -1,0 +1,89 @@
+"""`--again` delivers once more what is complete, and an interrupted one is continued."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tasks.batches
+from constant_contact import REQUEST_LIMIT_BYTES
+from sandbox import Fault
+from tests.conftest import Finished, World
+
+BATCHES = 3
+
+
+@pytest.fixture
+def export(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Finished]:
+    profiles = tmp_path / "profiles.parquet"
+    pl.DataFrame(
+        {
+            "CustomerId": [f"c{n}" for n in range(2 * BATCHES)],
+            "EMail": [f"p{n}.{world.list_id[:8]}@example.com" for n in range(2 * BATCHES)],
+            "Segments": [["Gold"]] * 2 * BATCHES,
+        }
+    ).write_parquet(profiles)
+    limit = len("email\r\n") + 2 * len("p0.01234567@example.com\r\n")
+    framing = REQUEST_LIMIT_BYTES - 1 - limit
+    monkeypatch.setattr(tasks.batches, "framing_bytes", lambda *_: framing)
+
+    def run(*more: str) -> Finished:
+        return world.export("--profiles", profiles, "--segment", "Gold", "--email", "EMail", *more)
+
+    return run
+
+
+def uploads(world: World) -> int:
+    return len(world.box.state.requests("file_import"))
+
+
+def names(done: Finished) -> list[str]:
+    return [batch["file_name"] for batch in done.document["batches"]]
+
+
+def test_again_sends_a_complete_delivery_once_more_under_names_of_its_own(
+    world: World, export: Callable[..., Finished]
+) -> None:
+    first = export()
+    assert first.code == 0, first.err
+    before = uploads(world)
+    again = export("--again")
+    assert again.document["status"] == "completed", again.document["message"]
+    assert again.document["delivery"] == first.document["delivery"]
+    assert uploads(world) == before + BATCHES
+    assert not {*names(first)} & {*names(again)}
+    assert export().document["status"] == "nothing_to_do"
+    assert uploads(world) == before + BATCHES
+    assert not {*names(again)} & {*names(export("--again"))}
+
+
+@pytest.mark.parametrize("option", [[], ["--again"]])
+def test_interrupted_again_is_continued(
+    world: World, export: Callable[..., Finished], option: list[str]
+) -> None:
+    assert export().code == 0
+    before = uploads(world)
+    world.box.script(Fault(operation="file_import", kind="outcome", occurrence=2, state="failed"))
+    lost = export("--again")
+    assert lost.code == 1
+    assert uploads(world) == before + BATCHES
+    done = export(*option)
+    assert done.document["status"] == "completed", done.document["message"]
+    assert uploads(world) == before + BATCHES + 1
+    assert names(done) == names(lost)
+
+
+def test_again_of_a_delivery_that_is_not_complete_completes_it(
+    world: World, export: Callable[..., Finished]
+) -> None:
+    world.box.script(Fault(operation="file_import", kind="outcome", occurrence=2, state="failed"))
+    lost = export()
+    assert lost.code == 1
+    before = uploads(world)
+    done = export("--again")
+    assert done.document["status"] == "completed"
+    assert uploads(world) == before + 1
+    assert names(done) == names(lost)
