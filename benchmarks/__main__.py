@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmarks.export import compare_export
 from benchmarks.measuring import keep_bytecode
 from benchmarks.prepare import compare_memory, compare_preparation
+from benchmarks.together import compare_together
 
-NAMES = ("prepare", "memory", "export")
+NAMES = ("prepare", "memory", "export", "together")
 
 
 def main() -> int:
@@ -32,6 +33,8 @@ def _measure(name: str, folder: Path, asked: argparse.Namespace) -> str:
         return compare_preparation(folder, asked.rows, asked.rounds)
     if name == "memory":
         return compare_memory(folder, asked.rows)
+    if name == "together":
+        return compare_together(folder, asked.rows)
     return compare_export(folder, asked.rows, asked.deliveries, asked.prefect_api_url)
 
 

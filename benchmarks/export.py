@@ -1,57 +1,20 @@
 """The whole export through the real command, beside the pace that the service allows."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commands import connect_command, make_environment, run_command, running_sandbox
 from benchmarks.inputs import Inputs, make_inputs
 from benchmarks.measuring import Finished, run_measured, say
 from benchmarks.tables import markdown_table
 
 REQUESTS_PER_S = 4
-COMMAND = str(Path(sys.executable).with_name("segment-export"))
 LIST_NAME = "Benchmark"
-CONNECTION = "benchmark"
-STOP_TIMEOUT_S = 10
-DUMP_TIMEOUT_S = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Sandbox:
-    """What `segment-export sandbox --json` said of itself."""
-
-    place: dict[str, Any]
-
-    @property
-    def list_id(self) -> str:
-        """Give the contact list that exports go to."""
-        return str(self.place["lists"][LIST_NAME])
-
-    def count_members(self) -> int:
-        """Count the contacts that the list holds, from its own dump."""
-        with self._open(f"lists/{self.list_id}/contacts") as lines:
-            return sum(1 for _ in lines) - 1  # the header
-
-    def requests(self) -> dict[str, Any]:
-        """Read which requests arrived, and when."""
-        with self._open("requests") as answer:
-            document: dict[str, Any] = json.load(answer)
-        return document
-
-    def _open(self, path: str) -> Any:
-        url = f"{self.place['admin_url']}/{path}"
-        return urllib.request.urlopen(url, timeout=DUMP_TIMEOUT_S)  # noqa: S310 - loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +101,16 @@ def deliver(inputs: Inputs, private: Path, prefect_api_url: str = "") -> Deliver
         RuntimeError: a command failed, a request was not answered well, or the list does not hold
             exactly who was sent.
     """
-    env = _environment(private, prefect_api_url)
-    with _sandbox(private / "sandbox") as sandbox:
-        run_measured(_connect_command(sandbox), env=env)
+    env = make_environment(private, prefect_api_url)
+    with running_sandbox(private / "sandbox", [LIST_NAME]) as sandbox:
+        (list_id,) = sandbox.list_ids
+        run_measured(connect_command(sandbox), env=env)
         begun_with = len(sandbox.requests()["requests"])
-        done = run_measured(_run_command(sandbox, inputs, private / "report"), env=env)
+        done = run_measured(run_command(list_id, inputs, private / "report"), env=env)
         asked = sandbox.requests()
         delivery = Delivery(
             done,
-            sandbox.count_members(),
+            sandbox.count_members(list_id),
             asked["most_in_any_second"],
             asked["requests"][begun_with:],
         )
@@ -156,60 +120,6 @@ def deliver(inputs: Inputs, private: Path, prefect_api_url: str = "") -> Deliver
     if unexpected:
         raise RuntimeError(f"Some requests were answered {unexpected}")
     return delivery
-
-
-def _environment(private: Path, prefect_api_url: str) -> dict[str, str]:
-    """Give commands a Prefect home and a temporary folder of their own.
-
-    So nobody's set-up is in the figures, and no other run on this machine shares their pace.
-    """
-    temporary = private / "tmp"
-    temporary.mkdir()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    env |= {"PREFECT_HOME": str(private / "prefect"), "TMPDIR": str(temporary)}
-    if prefect_api_url:
-        env["PREFECT_API_URL"] = prefect_api_url
-    return env
-
-
-@contextmanager
-def _sandbox(folder: Path) -> Iterator[Sandbox]:
-    command = [COMMAND, "sandbox", "--json", "--port", "0"]
-    command += ["--list", LIST_NAME, "--folder", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            if process.stdout is None:
-                raise RuntimeError("The sandbox has no output.")
-            yield Sandbox(json.loads(process.stdout.readline()))
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _connect_command(sandbox: Sandbox) -> list[str]:
-    command = [COMMAND, "connect", CONNECTION, "--json", "--accept-data-privacy"]
-    for name in ("client_id", "client_secret_file", "refresh_token_file", "api_url", "auth_url"):
-        command += [f"--{name.replace('_', '-')}", sandbox.place[name]]
-    return command
-
-
-def _run_command(sandbox: Sandbox, inputs: Inputs, report_dir: Path) -> list[str]:
-    options = {
-        "--connection": CONNECTION,
-        "--list-id": sandbox.list_id,
-        "--profiles": str(inputs.profiles),
-        "--segments-column": "Segments",
-        "--segment": "Loyalty_High",
-        "--email": "EMail",
-        "--first-name": "FirstName",
-        "--last-name": "LastName",
-        "--max-profiles": str(inputs.rows),
-        "--report-dir": str(report_dir),
-    }
-    return [COMMAND, "run", "--json", *(part for option in options.items() for part in option)]
 
 
 def _line(number: int, delivery: Delivery) -> list[str]:

@@ -90,8 +90,9 @@ class EmbeddedPrefect:
             answer = httpx.get(f"{self.api_url}/health", timeout=START_TIMEOUT_S, trust_env=False)
             answer.raise_for_status()
         except httpx.HTTPError as error:
+            _require_home()
             raise CommandFailed(
-                f"The embedded Prefect API did not start ({self._last_log_line()}). Try again, or "
+                f"The embedded Prefect API did not start ({self._last_reason()}). Try again, or "
                 "start one with `prefect server start` and set PREFECT_API_URL."
             ) from error
 
@@ -109,9 +110,22 @@ class EmbeddedPrefect:
         if self._log is not None:
             self._log.close()
 
-    def _last_log_line(self) -> str:
+    def _last_reason(self) -> str:
         if self._log is None:
             return "it was not started"
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        # Uvicorn ends with a line that only says that it ends.
+        errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
+        return (errors or lines or ["it said nothing"])[-1]
+
+
+def _require_home() -> None:
+    from prefect.settings import get_current_settings
+
+    home = get_current_settings().home
+    if not os.access(home, os.W_OK):
+        raise CommandFailed(
+            f"The embedded Prefect API did not start: its folder {home} cannot be written. Set "
+            "PREFECT_HOME to a folder of your own, or PREFECT_API_URL to a Prefect server."
+        )

@@ -14,7 +14,7 @@ import pytest
 
 from cli.errors import CommandRefused
 from cli.progress import plain_lines
-from cli.run import build_request
+from cli.request import build_request
 from cli.sample_profiles import build_profiles
 from constant_contact import ApiEvent, EventKind
 from tasks.session import Progress, Stage
