@@ -1,4 +1,4 @@
-"""prefect.yaml deploys as it is, its schedule yields runs, and a worker carries one out."""
+"""`segment-export deploy` takes prefect.yaml as it is; schedule and worker then do their part."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.conftest import ROOT, PrefectServer, World
+from tests.conftest import ROOT, Commands, PrefectServer, World, clean_env
 
 PATIENCE_S = 90.0
 
@@ -43,8 +43,8 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
 
 @pytest.fixture(scope="module")
 def deployed(prefect_server: PrefectServer) -> dict[str, Any]:
-    prefect(prefect_server, "work-pool", "create", "exports", "--type", "process")
-    prefect(prefect_server, "deploy", "--all")
+    done = Commands(prefect_server.env(), ROOT).run("deploy")
+    assert done.code == 0, done.err
     found = ask(prefect_server, "deployments/filter")
     return {deployment["name"]: deployment for deployment in found}
 
@@ -153,3 +153,32 @@ def test_run_form_refuses_mistakes_before_a_run_is_created(
         timeout=30,
     )
     assert answer.status_code == 409, answer.text
+
+
+def test_deploying_without_a_server_is_refused_saying_how_to_start_one(tmp_path: Path) -> None:
+    done = Commands(clean_env(tmp_path), ROOT).run("deploy")
+    assert done.code == 2
+    assert "prefect server start" in done.err
+    assert "export PREFECT_API_URL=" in done.err
+    assert (done.out, len(done.err.splitlines())) == ("", 1)
+
+
+def test_deploying_to_a_server_that_does_not_answer_fails_in_one_line(tmp_path: Path) -> None:
+    env = clean_env(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api")
+    done = Commands(env, ROOT).run("deploy")
+    assert done.code == 1
+    assert "http://127.0.0.1:9/api does not answer" in done.err
+    assert (done.out, len(done.err.splitlines())) == ("", 1)
+
+
+def test_what_prefect_itself_refuses_is_told_in_one_line(
+    prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    content = (ROOT / "prefect.yaml").read_text().replace("name: exports", "name: nowhere")
+    (tmp_path / "prefect.yaml").write_text(content)
+    (tmp_path / "flows").symlink_to(ROOT / "flows")
+    done = Commands(prefect_server.env(), tmp_path).run("deploy")
+    assert done.code == 1
+    assert "work pool 'nowhere' which does not exist" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert "Traceback" not in done.out

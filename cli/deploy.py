@@ -1,0 +1,51 @@
+"""`segment-export deploy`: put the saved exports, and what watches over them, on a server."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from cli.embedded import configured_api_url
+from cli.errors import CommandFailed, CommandRefused
+from cli.naming import command_path
+from cli.prefect_api import prefect_api
+from deployments.changes import Change, DeploymentFailed, DeploymentRefused
+from deployments.deploy import deploy
+from deployments.work_pool import POOL
+
+
+def deploy_exports(file: Path, *, as_json: bool) -> None:
+    """Deploy a file's exports to the configured Prefect server, and tell what changed.
+
+    Raises:
+        CommandRefused: no server is configured, or the file makes no sense; nothing was changed.
+        CommandFailed: the server does not answer, or Prefect refused something.
+    """
+    if configured_api_url() is None:
+        raise CommandRefused(
+            "There is no Prefect server to deploy to. Start one with "
+            f"`{command_path('prefect')} server start`, say where it is with "
+            "`export PREFECT_API_URL=http://127.0.0.1:4200/api`, and run this again."
+        )
+    changes = []
+    try:
+        with prefect_api(lambda _: None):
+            for change in deploy(file):
+                changes.append(change)
+                if not as_json:
+                    _tell(change)
+    except DeploymentRefused as error:
+        raise CommandRefused(str(error)) from error
+    except DeploymentFailed as error:
+        raise CommandFailed(str(error)) from error
+    if as_json:
+        sys.stdout.write(json.dumps({"changes": [asdict(one) for one in changes]}, indent=2) + "\n")
+        return
+    sys.stdout.write(
+        f"Next: `{command_path('prefect')} worker start --pool {POOL}` carries out what is due.\n"
+    )
+
+
+def _tell(change: Change) -> None:
+    sys.stdout.write(f"{change.kind} {change.name}: {change.outcome}\n")
+    sys.stdout.flush()

@@ -1,0 +1,110 @@
+"""The file of saved exports (prefect.yaml): what Prefect silently ignores in it, and we do not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    WorkPoolConfig,
+)
+from pydantic import BaseModel, ValidationError
+
+from deployments.changes import DeploymentRefused
+from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, is_safe
+from schemas.export import ExportRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SavedExport:
+    """Which deployment an entry of the file is; another flow's may have the same name."""
+
+    name: str
+    entrypoint: str
+
+
+def read_exports(file: Path) -> list[SavedExport]:
+    """Read which exports a file saves, and refuse what would deploy to something else.
+
+    Raises:
+        DeploymentRefused: naming the first thing that is wrong, and where.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DeploymentRefused(
+            f"There is no {file.name} in {file.parent}. Run this in the folder that has it, or "
+            "name it with --file."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
+    except yaml.YAMLError as error:
+        raise DeploymentRefused(f"{file} is not YAML{_place(error)}. Mend it there.") from error
+    entries = content.get("deployments") if isinstance(content, dict) else None
+    if not entries or not isinstance(entries, list):
+        raise DeploymentRefused(f"{file} has no list of exports under `deployments:`.")
+    for problem in find_problems(entries, file.parent):
+        raise DeploymentRefused(f"{file.name}, {problem}")
+    if trouble := _explain(PrefectYamlModel, content):
+        raise DeploymentRefused(f"{file.name}: {trouble}")
+    return [SavedExport(entry["name"], entry["entrypoint"]) for entry in entries]
+
+
+def find_problems(entries: list[Any], folder: Path) -> Iterator[str]:
+    """Find what is wrong with the exports of a file, each told in one sentence."""
+    for position, entry in enumerate(entries, 1):
+        for key in ("name", "entrypoint"):
+            if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+                yield f"export {position}: `{key}:` is missing."
+                return
+        for problem in _problems_of(entry, folder):
+            yield f"export {entry['name']}: {problem}"
+
+
+def _problems_of(entry: dict[str, Any], folder: Path) -> Iterator[str]:
+    source, _, _ = entry["entrypoint"].partition(":")
+    if source.endswith(".py") and not (folder / source).is_file():
+        yield f"its entrypoint {source} is not below {folder}."
+    parts: list[tuple[str, type[BaseModel]]] = [
+        ("", DeploymentConfig),
+        ("work_pool", WorkPoolConfig),
+        ("concurrency_limit", ConcurrencyLimitSpec),
+    ]
+    for part, model in parts:
+        keys = entry.get(part) if part else entry
+        for key in sorted(set(keys) - set(model.model_fields) if isinstance(keys, dict) else ()):
+            yield f"`{part and part + ': '}{key}:` is a key that Prefect ignores; is it misspelt?"
+    if not is_safe(_look_up(entry, "work_pool", "job_variables", "env", FREQUENCY_VARIABLE)):
+        yield (
+            "without frequent heartbeats its healthy runs would be taken for dead; put "
+            f'{FREQUENCY_VARIABLE}: "{HEARTBEAT_S}" under `work_pool: job_variables: env:`.'
+        )
+    request = _look_up(entry, "parameters", "request")
+    is_plain = request is not None and "{{" not in str(request)  # which Prefect fills in
+    if is_plain and (trouble := _explain(ExportRequest, request)):
+        yield f"its request: {trouble}"
+
+
+def _look_up(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _explain(model: type[BaseModel], content: Any) -> str:
+    """Say what is first wrong with content of a kind, or nothing."""
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."
+    return ""
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" (line {mark.line + 1}: {getattr(error, 'problem', '')})" if mark else ""

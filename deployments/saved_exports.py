@@ -1,0 +1,95 @@
+"""Saved exports on the server: put there by Prefect's own command, compared before and after."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.client.schemas.responses import DeploymentResponse
+
+from deployments.changes import Change, DeploymentFailed, Outcome
+from deployments.export_file import SavedExport
+
+_PREFECT_TIMEOUT_S = 600.0
+_LONGEST_REASON = 300
+
+# What makes a saved export; the rest of what the server tells is identity and book-keeping.
+_SUBSTANCE = (
+    "description", "version", "tags", "path", "paused", "parameters", "parameter_openapi_schema",
+    "enforce_parameter_schema", "pull_steps", "job_variables", "work_pool_name",
+    "work_queue_name", "concurrency_options",
+)  # fmt: skip
+_SCHEDULE_SUBSTANCE = ("slug", "active", "schedule", "parameters")
+
+
+def apply_exports(
+    client: SyncPrefectClient, file: Path, exports: list[SavedExport]
+) -> list[Change]:
+    """Deploy the exports of a file with `prefect deploy`, and tell what that has changed.
+
+    Raises:
+        DeploymentFailed: Prefect refused the file.
+    """
+    before = _read_substance(client, exports)
+    done = subprocess.run(  # noqa: S603 -- Prefect's own command; the file is the person's
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
+         "--prefect-file", file.name],
+        cwd=file.parent,
+        capture_output=True,
+        text=True,
+        timeout=_PREFECT_TIMEOUT_S,
+        check=False,
+    )  # fmt: skip
+    after = _read_substance(client, exports)
+    missing = [export.name for export in exports if export not in after]
+    if done.returncode != 0 or missing:
+        raise DeploymentFailed(
+            f"Prefect did not deploy {', '.join(missing) or file.name}: "
+            f"{quote_reason(done.stdout + done.stderr)} Mend {file.name} and run this again."
+        )
+    return [
+        Change("export", export.name, _compare(before.get(export), after[export]))
+        for export in exports
+    ]
+
+
+def quote_reason(output: str) -> str:
+    """Put the end of what Prefect printed on one line, without frames and source lines."""
+    if "Traceback" in output:
+        output = output.rstrip().rpartition("\n")[2]
+    text = " ".join("".join(" " if letter in "╭╮╰╯─│┃" else letter for letter in output).split())
+    text = text.partition(" - For more information check:")[0]
+    return text if len(text) <= _LONGEST_REASON else "…" + text[-_LONGEST_REASON:]
+
+
+def _read_substance(
+    client: SyncPrefectClient, exports: list[SavedExport]
+) -> dict[SavedExport, dict[str, Any]]:
+    names = [export.name for export in exports]
+    found = client.read_deployments(
+        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names))
+    )
+    return {
+        SavedExport(deployment.name, deployment.entrypoint or ""): _substance(deployment)
+        for deployment in found
+    }
+
+
+def _substance(deployment: DeploymentResponse) -> dict[str, Any]:
+    told = deployment.model_dump(mode="json")
+    schedules = [
+        {key: schedule.get(key) for key in _SCHEDULE_SUBSTANCE} for schedule in told["schedules"]
+    ]
+    return {
+        **{key: told.get(key) for key in _SUBSTANCE},
+        "concurrency_limit": (told.get("global_concurrency_limit") or {}).get("limit"),
+        "schedules": sorted(schedules, key=str),
+    }
+
+
+def _compare(before: dict[str, Any] | None, after: dict[str, Any]) -> Outcome:
+    if before is None:
+        return Outcome.CREATED
+    return Outcome.UNCHANGED if before == after else Outcome.UPDATED
