@@ -27,6 +27,7 @@ from sandbox._operations import list_operations
 from schemas import outcome
 from schemas.contact import HEADINGS, describe_rules
 from schemas.export import AttributeMapping, ExportRequest
+from tests.contract import answer_scripts, answers, endings
 
 REFERENCE = Path(__file__).parent / "reference"
 HEADER = (
@@ -184,6 +185,71 @@ def build_sandbox() -> str:
     )
 
 
+def build_answers() -> str:
+    """Build the page of what every answer of Constant Contact means."""
+    ends = [(f"**{e.name}**", f"`{e.status}`", e.exit_code, e.words) for e in endings.ENDS]
+    messages = [(m.text, m.happened, m.means, m.do) for m in endings.MESSAGES]
+    return page(
+        "Answers",
+        "What every answer of Constant Contact means: to the client, to the run, to whoever reads "
+        "the message. An answer that comes once and is then gone goes unnoticed, unless the table "
+        "says that the client stops at once; the message and the run's end are of an answer that "
+        "stays. All of it is tested, answer by answer, against the [sandbox](sandbox.md). In "
+        "messages … stands for what varies.",
+        "An upload is repeated only when the activities do not show it. One that they show more "
+        "than 15 seconds after its answer was lost cannot be told from one that never arrived: the "
+        "file is sent again, which updates the same contacts.",
+        "## How a run ends",
+        table(("name", "status", "exit code", "in words"), ends),
+        "## Reading in general",
+        "What holds for every reading of the API, but for what its own section says.",
+        meaning_table(answers.READING, answer_scripts.READS),
+        *(part for one in answer_scripts.Operation for part in answers_of(one)),
+        "## Messages",
+        table(("message", "what happened", "what it means", "what to do"), messages),
+    )
+
+
+def answers_of(operation: answer_scripts.Operation) -> list[str]:
+    """Tabulate what the answers to one operation mean; of a reading, what is special about it."""
+    meanings, introduction = dict(answers.TABLE[operation]), []
+    if operation in answer_scripts.READS:
+        general = answers.READING.items()
+        meanings = dict(item for item in meanings.items() if item not in general)
+        introduction = ["Every other answer means what it means to readings in general."]
+    return [f"## {operation.value}", *introduction, meaning_table(meanings, [operation])]
+
+
+def meaning_table(
+    meanings: dict[str, answers.Meaning], operations: Sequence[answer_scripts.Operation]
+) -> str:
+    """Tabulate meanings, answers that mean the same in one row."""
+    names_by_meaning: dict[answers.Meaning, list[str]] = {}
+    for name, meaning in meanings.items():
+        names_by_meaning.setdefault(meaning, []).append(name)
+    rows = [
+        ("; ".join(names), meaning.does, meaning.says or "–", run_end(operations, meaning))
+        for meaning, names in names_by_meaning.items()
+    ]
+    return table(("answer", "the client", "if it stays, the message", "and the run"), rows)
+
+
+def run_end(operations: Sequence[answer_scripts.Operation], meaning: answers.Meaning) -> str:
+    """Name how a run ends of an answer that stays; by stage where that makes a difference."""
+    if meaning.pends:
+        return endings.WAITS_ON.name
+    if meaning.error is None:
+        return "goes on"
+    if meaning.does == answers.HALVED:
+        return "goes on, with rejects"
+    error = meaning.error
+    stages = {stage: None for one in operations for stage in endings.STAGES[one]}
+    ends = {stage: endings.RUNS[error, stage].name for stage in stages}
+    if len(set(ends.values())) == 1:
+        return next(iter(ends.values()))
+    return "; ".join(f"{name} {stage}" for stage, name in ends.items())
+
+
 def dataclass_table(kind: Any) -> str:
     """Tabulate a dataclass's fields with their types and defaults."""
     hints = typing.get_type_hints(kind)
@@ -288,6 +354,7 @@ PAGES: MappingProxyType[str, Callable[[], str]] = MappingProxyType(
         "command-line.md": build_command_line,
         "settings.md": build_settings,
         "sandbox.md": build_sandbox,
+        "answers.md": build_answers,
     }
 )
 
