@@ -7,10 +7,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 
-.PHONY: help setup demo test check lint bench lock clean
+.PHONY: help setup demo test check lint bench reliability lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: .venv/.complete ## Build .venv from requirements.lock
 
@@ -44,6 +44,11 @@ lint: setup ## Linters, types and import contracts
 
 bench: setup ## Measure (minutes; prints ratios)
 	@$(RUN)/python -m benchmarks
+
+reliability: setup ## Prove it: every fault and kill -9 at every request, and a soak (hours)
+	$(RUN)/python -m tests.reliability matrix --write
+	$(RUN)/python -m tests.reliability kills --write
+	$(RUN)/python -m tests.reliability soak --write
 
 lock: ## Renew requirements.lock from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml -o requirements.lock

@@ -21,6 +21,12 @@ _PRIVATE_FILE = 0o600
 _LATEST_S = 0.05
 _MOST_TRIES = 10
 
+# A process that wakes late is on a busy machine, where it also takes longer from its turn to the
+# first byte, now more and now less. There requests keep a wider distance for a while.
+_STRAIN_S = 0.02
+_STRAINED_INTERVAL_S = 0.35
+_STRAINED_FOR_S = 20.0
+
 # 110 requests in line, while a process has a handful under way. What lies further ahead is left
 # over from before a restart, and one that lies nearer holds nobody up for longer than this.
 _LONGEST_QUEUE_S = 30.0
@@ -37,7 +43,8 @@ class MachinePacer:
     The file holds when the next request may start; who reads it under the file's lock moves it on
     by `interval_s` and waits for that moment. The kernel lets go of the lock when its holder dies.
     `clock` must be the same for all processes, as CLOCK_MONOTONIC is until the machine restarts; a
-    moment further ahead than requests could have queued up is left over from before.
+    moment further ahead than requests could have queued up is left over from before. On a machine
+    that is so busy that sleepers wake late, the distance is wider.
 
     Beside it stands how many requests began today: a count, no verdict. It begins anew where the
     file is new, and a request that is given up in line stays counted.
@@ -57,16 +64,27 @@ class MachinePacer:
         self._clock = clock
         self._sleep = sleep
         self._today = today
+        self._strained_until = float("-inf")
 
     async def acquire(self, *, interval_s: float | None = None) -> None:
         """Return when the next request may start; the one after it comes `interval_s` later."""
         for turn in range(_MOST_TRIES):
-            start = self._reserve(interval_s or self._interval_s, requests=int(turn == 0))
+            start = self._reserve(interval_s or self._choose_interval_s(), requests=int(turn == 0))
+            has_slept = False
             # A loop, as a sleep may end a little early.
             while (wait_s := start - self._clock()) > 0:
+                has_slept = True
                 await self._sleep(wait_s)
-            if self._clock() - start <= _LATEST_S:
+            late_s = self._clock() - start
+            if has_slept and late_s > _STRAIN_S:
+                self._strained_until = self._clock() + _STRAINED_FOR_S
+            if late_s <= _LATEST_S:
                 return
+
+    def _choose_interval_s(self) -> float:
+        if self._clock() < self._strained_until:
+            return max(self._interval_s, _STRAINED_INTERVAL_S)
+        return self._interval_s
 
     def used_today(self) -> int:
         """Count the requests that this machine's processes began since 00:00 UTC."""

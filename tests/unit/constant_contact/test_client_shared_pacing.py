@@ -77,7 +77,7 @@ async def test_whoever_wakes_too_late_takes_another_moment(tmp_path: Path) -> No
     await busy.acquire()  # its moment, 100.275, has gone by when it wakes at 100.575
     assert now == pytest.approx(100.575)
     await busy.acquire()
-    assert now == pytest.approx(100.85)
+    assert now == pytest.approx(100.925)  # at a wider distance, as the machine is busy
 
 
 @pytest.mark.parametrize(("before_s", "after_s"), [(1e6, 5.0), (500.0, 30.0)])
@@ -149,3 +149,25 @@ async def test_next_request_waits_as_long_as_the_one_before_it_asked(tmp_path: P
     assert now == pytest.approx(101.1)
     await slow.acquire(interval_s=1.1)
     assert now == pytest.approx(101.375)
+
+
+async def test_distance_is_wider_for_a_while_where_sleepers_wake_late(tmp_path: Path) -> None:
+    now, lateness_s = 0.0, 0.03
+
+    async def oversleep(wait_s: float) -> None:
+        nonlocal now
+        now += wait_s + lateness_s
+
+    pacer = MachinePacer(tmp_path / "pace", clock=lambda: now, sleep=oversleep)
+    starts = []
+    for _ in range(4):
+        await pacer.acquire()
+        starts.append(now)
+    usual_s, wide_s = starts[1] - starts[0], starts[3] - starts[2]
+    assert wide_s > 0.34 > usual_s
+    lateness_s = 0.0
+    now += 60.0
+    await pacer.acquire()
+    began = now
+    await pacer.acquire()
+    assert now - began < 0.28
