@@ -45,7 +45,7 @@ lint: setup ## Linters, types and import contracts
 bench: setup ## Measure (minutes; prints ratios)
 	@$(RUN)/python -m benchmarks
 
-reliability: setup ## Prove it: every fault and kill -9 at every request, and a soak (hours)
+reliability: setup ## Prove it: every fault and kill -9 at every request, and a soak (an hour or two)
 	$(RUN)/python -m tests.reliability matrix --write
 	$(RUN)/python -m tests.reliability kills --write
 	$(RUN)/python -m tests.reliability soak --write

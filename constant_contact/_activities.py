@@ -26,7 +26,9 @@ async def iter_activities(
     params = {"limit": str(_PAGE_ENTRIES)}
     if state in _FILTERS:
         params["state"] = str(state)
-    pages = session.iter_items(_PATH, "activities", params, tally="polls", attempts=attempts)
+    pages = session.iter_items(
+        _PATH, "activities", params, identity="activity_id", tally="polls", attempts=attempts
+    )
     async with aclosing(pages) as entries:
         async for entry in entries:
             activity = Activity.from_json(entry)

@@ -148,7 +148,7 @@ class ConstantContact:
     async def get_custom_fields(self) -> list[CustomField]:
         """Return all custom fields of the account."""
         entries = self._session.iter_items(
-            "/contact_custom_fields", "custom_fields", {"limit": "100"}
+            "/contact_custom_fields", "custom_fields", {"limit": "100"}, identity="name"
         )
         return [found async for entry in entries if (found := CustomField.from_json(entry))]
 
@@ -182,8 +182,7 @@ class ConstantContact:
             BodyTooLarge: the request would not be under 4,000,000 bytes; nothing was sent.
             RequestRefused: the service does not take it; it may be the file's contents.
             OutcomeUnknown: the answer was lost and the activities cannot be read either, whatever
-                the reason but these two:
-            QuotaExceeded, NotAuthorised: also when the answer was lost.
+                the reason.
             ConstantContactError: as the tree in `_errors` says.
         """
         return await _imports.import_file(

@@ -163,9 +163,8 @@ async def _look_for(
     """Look for a file's activity, several times; a fault that may pass costs one of them.
 
     Raises:
-        OutcomeUnknown: the activities cannot be read either, or not before the window ends.
-        QuotaExceeded: no request is left today.
-        NotAuthorised: the sign-in is over.
+        OutcomeUnknown: the activities cannot be read either, or not before the window ends; where
+            the day's quota or the sign-in is over it says so.
     """
     fault: ConstantContactError | None = None
     for attempt, wait_s in enumerate(patience.looks_after_s, start=1):
@@ -181,8 +180,12 @@ async def _look_for(
         try:
             await session.retrier.pause(wait_s)
             found = await find_import(session, file_name, ignored_ids=known)
-        except (QuotaExceeded, NotAuthorised):
-            raise  # they end the run, and say how to go on
+        except (QuotaExceeded, NotAuthorised) as error:
+            # They say how to go on; that the file may have arrived is not to get lost with them.
+            raise OutcomeUnknown(
+                f"{error} Whether {file_name} was accepted is not known: it is looked up before it "
+                "is sent again."
+            ) from error
         except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
             fault = error
             continue

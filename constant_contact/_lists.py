@@ -28,7 +28,8 @@ _NUMBER = re.compile(r"(?<![\w-])\d{1,19}(?![\w-])", re.ASCII)
 async def get_lists(session: Session) -> list[ContactList]:
     """Return all contact lists of the account with their numbers of active members."""
     params = {"limit": str(_PAGE_ENTRIES), "include_membership_count": "active"}
-    entries = [entry async for entry in session.iter_items(_PATH, "lists", params)]
+    pages = session.iter_items(_PATH, "lists", params, identity="list_id")
+    entries = [entry async for entry in pages]
     return [found for entry in entries if (found := ContactList.from_json(entry))]
 
 
@@ -47,7 +48,11 @@ async def resolve_list(session: Session, text: str) -> ContactList:
         list_id = text.strip()
     found = await _find_by_id(session, list_id) if list_id else None
     if found is None:
-        raise _not_found(text, await get_lists(session))
+        lists = await get_lists(session)
+        # The refusal of a moment is no proof that a list is not there.
+        found = next((one for one in lists if list_id and one.list_id.lower() == list_id), None)
+        if found is None:
+            raise _not_found(text, lists)
     return found
 
 

@@ -108,13 +108,16 @@ class Session:
         key: str,
         params: Mapping[str, str],
         *,
+        identity: str,
         tally: str = "",
         attempts: int | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Yield the entries under `key` of every page of a collection.
 
         A page with null under the key is an empty one, and so is one that holds links and counts
-        at most; JSON about something else is not. `attempts` is for callers with a loop of their
+        at most; JSON about something else is not. As no field is promised, a page without the key,
+        or with an entry without its `identity`, is asked for once more before it is believed: what
+        it leaves out would count as missing. `attempts` is for callers with a loop of their
         own: how often a page may fail, as often as ever unless given.
         """
         policy = self.policy if attempts is None else replace(self.policy, attempts=attempts)
@@ -130,6 +133,8 @@ class Session:
         seen: set[str] = set()
         while True:
             page = await self._get(call, check, policy)
+            if _may_be_damaged(page, key, identity):
+                page = await self._get(call, check, policy)
             for item in page.get(key) or ():
                 yield item
             links = as_mapping(page.get("_links"))
@@ -237,6 +242,12 @@ class Session:
 
     def _url(self, path: str) -> httpx.URL:
         return self._base.copy_with(raw_path=f"{self._base.path.rstrip('/')}{path}".encode("ascii"))
+
+
+def _may_be_damaged(page: Mapping[str, Any], key: str, identity: str) -> bool:
+    """Tell whether a page lacks its entries, or an entry what it is known by."""
+    entries = page.get(key)
+    return entries is None or any(not as_mapping(entry).get(identity) for entry in entries)
 
 
 def _is_page(page: object, key: str) -> bool:

@@ -14,7 +14,7 @@ from tasks.budget import require_quota
 from tasks.connection import open_client
 from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
-from tasks.journal import read_journal, sole_run
+from tasks.journal import begin_repeat, read_journal, sole_run
 from tasks.preparation import prepare_contacts, settle_delivery
 from tasks.progress import showing_progress
 from tasks.report import settle_outcome, write_report
@@ -69,4 +69,6 @@ async def deliver(session: ExportSession) -> None:
         await read_journal()
         await require_quota(session)
         await upload_batches()
+        if begin_repeat(session):
+            await upload_batches()
         await wait_for_imports()

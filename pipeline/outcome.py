@@ -165,6 +165,11 @@ def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
             f"{len(unsent):,} not sent",
         ]
         parts.append(f"{', '.join(listed)}. {CONTINUE}")
+        if any(batch.state is BatchState.UNKNOWN for batch in pending):
+            parts.append(
+                "Constant Contact shows an import in a state that it does not document: if that "
+                "stays so, look at it there, and send the delivery once more with --again."
+            )
     elif stop is not None and stop.can_continue and "again" not in stop.reason:
         parts.append(CONTINUE)
     return parts

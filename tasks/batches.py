@@ -14,7 +14,7 @@ from constant_contact import (
 from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
 from tasks.narrowing import Narrowing
-from tasks.sending import mark_sending
+from tasks.sending import keeping_marked, mark_sending
 from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
 from tasks.stops import EXPORT_ERRORS, explain_stop
@@ -70,14 +70,23 @@ async def upload_batches() -> None:
     session = current_session()
     slots = asyncio.Semaphore(MOST_UPLOADS_AT_ONCE)
     made = session.require_prepared().iter_batches(longest_csv_bytes(session))
-    async with asyncio.TaskGroup() as uploads:
+    narrowings: list[Narrowing] = []
+    async with keeping_marked(session), asyncio.TaskGroup() as uploads:
         while (batch := await _make_next(session, made, slots)) is not None:
             parts = await asyncio.to_thread(cut_as_accepted, session, batch)
             unsent = [part for part in parts if not _enter(session, part)]
             if session.stop is not None or not unsent:
                 slots.release()
                 continue
-            uploads.create_task(_deliver(session, unsent, slots))
+            narrowing = Narrowing(
+                session,
+                upload=lambda part: _upload(session, part),
+                enter=lambda part: _enter(session, part),
+            )
+            narrowings.append(narrowing)
+            uploads.create_task(_deliver(narrowing, unsent, slots))
+    for narrowing in narrowings:
+        narrowing.conclude()
 
 
 async def _make_next(
@@ -103,14 +112,9 @@ def cut_as_accepted(session: ExportSession, batch: ContactBatch) -> list[Contact
 
 
 async def _deliver(
-    session: ExportSession, parts: list[ContactBatch], slots: asyncio.Semaphore
+    narrowing: Narrowing, parts: list[ContactBatch], slots: asyncio.Semaphore
 ) -> None:
     """Upload what there is of one batch, halving what is refused."""
-    narrowing = Narrowing(
-        session,
-        upload=lambda part: _upload(session, part),
-        enter=lambda part: _enter(session, part),
-    )
     try:
         for part in parts:
             await narrowing.deliver(part)
@@ -192,11 +196,13 @@ def describe_batch(
         bytes=len(batch.body),
         state=BatchState.NOT_SENT,
     )
-    activity = session.accepted.get((batch.number, batch.digest))
-    if activity is None:
-        return unsent, None
-    recalled = update_batch(unsent, activity).model_copy(update={"already_accepted": True})
-    return (unsent, None) if recalled.unexplained_rows else (recalled, activity)
+    recalled = [
+        (update_batch(unsent, activity).model_copy(update={"already_accepted": True}), activity)
+        for activity in session.accepted.get((batch.number, batch.digest), ())
+    ]
+    counted = [one for one in recalled if not one[0].unexplained_rows]
+    # A completed one goes before one that is still at work.
+    return min(counted, key=lambda one: one[0].state.is_pending, default=(unsent, None))
 
 
 def _tell_progress(session: ExportSession) -> None:

@@ -8,6 +8,7 @@ from pipeline import MOST_CONTACT_LINES
 from schemas.plan import PlannedBatch, PlannedRequests
 from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
 from tasks.errors import QuotaTooSmall
+from tasks.journal import leave_behind
 from tasks.quota import forecast_quota
 from tasks.session import ExportSession
 
@@ -46,8 +47,15 @@ async def require_quota(session: ExportSession) -> None:
 
 
 async def plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
-    """Cut all batches, sending none, and say which an earlier run has got accepted."""
-    return await asyncio.to_thread(_plan_batches, session)
+    """Cut all batches, sending none, and say which an earlier run has got accepted.
+
+    When a complete delivery is to be sent once more, it is that repeat.
+    """
+    planned = await asyncio.to_thread(_plan_batches, session)
+    if session.request.again and planned and all(batch.already_accepted for batch in planned):
+        leave_behind(session)
+        planned = await asyncio.to_thread(_plan_batches, session)
+    return planned
 
 
 def _plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:

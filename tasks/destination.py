@@ -1,6 +1,5 @@
 """Check that the export can arrive, before anything is sent."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -37,9 +36,8 @@ async def find_destination(session: ExportSession) -> Destination:
     """
     client = session.require_client()
     wanted = ContactMapping.from_request(session.request).custom_fields
-    contact_list, _ = await asyncio.gather(
-        client.resolve_list(session.request.list_id), _check_custom_fields(client, wanted)
-    )
+    contact_list = await client.resolve_list(session.request.list_id)
+    await _check_custom_fields(client, wanted)
     session.list_id, session.list_name = contact_list.list_id, contact_list.name
     return Destination(list_id=contact_list.list_id, list_name=contact_list.name)
 

@@ -1,6 +1,5 @@
 """Read back from Constant Contact what earlier runs of the same delivery got accepted."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from constant_contact import Activity, WindowClosed
 from pipeline import BatchName, parse_batch_file_name
 from pipeline.outcome import Stop
 from schemas.outcome import BatchState
-from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
 from tasks.locks import sole_lock
 from tasks.sending import clear_mark, seconds_unsettled
 from tasks.session import ExportSession, current_session
@@ -42,10 +40,10 @@ async def read_journal() -> JournalFindings:
     return await consult_journal(current_session())
 
 
-async def consult_journal(session: ExportSession) -> JournalFindings:
+async def consult_journal(session: ExportSession, *, is_to_send: bool = True) -> JournalFindings:
     """Find what is accepted of a delivery, and which repeat of it is to be sent."""
     seen = await read_entries(session)
-    while (wait_s := seconds_unsettled(session)) > 0:
+    while is_to_send and (wait_s := seconds_unsettled(session)) > 0:
         session.note(
             "An earlier run was cut off while it was sending: what it got accepted may show late, "
             "so this one looks again before it sends."
@@ -53,9 +51,7 @@ async def consult_journal(session: ExportSession) -> JournalFindings:
         await session.handover.sleep(min(wait_s, LOOK_EVERY_S))
         seen = await read_entries(session)
     take_over(session, seen)
-    if session.request.again and session.accepted and await is_complete(session):
-        session.repeat += 1
-        session.accepted = {}
+    session.has_read_journal = True
     return JournalFindings(batches_seen=len(seen), batches_accepted=len(session.accepted))
 
 
@@ -71,38 +67,37 @@ async def read_entries(session: ExportSession) -> list[Entry]:
 
 def take_over(session: ExportSession, seen: Sequence[Entry]) -> None:
     """Go on with the latest repeat of the delivery that anything was accepted of."""
-    session.repeat = max((name.repeat for name, a in seen if not a.state.is_failed), default=0)
-    entries = [(name, a) for name, a in seen if name.repeat == session.repeat]
-    session.earlier_ids = frozenset(activity.activity_id for _, activity in entries)
-    session.accepted = _choose_accepted(entries)
+    counted = [(name, activity) for name, activity in seen if not activity.state.is_failed]
+    session.repeat = max((name.repeat for name, _ in counted), default=0)
+    session.earlier_ids = frozenset(
+        activity.activity_id for name, activity in seen if name.repeat == session.repeat
+    )
+    session.accepted = {}
+    for name, activity in counted:
+        if name.repeat == session.repeat:
+            session.accepted.setdefault((name.number, name.digest), []).append(activity)
+            session.earlier_name = name.export
 
 
-def _choose_accepted(entries: Sequence[Entry]) -> dict[tuple[int, str], Activity]:
-    """Choose one activity a batch, a completed one before one that is still at work."""
-    accepted: dict[tuple[int, str], Activity] = {}
-    for name, activity in entries:
-        if activity.state.is_failed:
-            continue
-        known = accepted.get((name.number, name.digest))
-        if known is None or (activity.state.is_finished and not known.state.is_finished):
-            accepted[name.number, name.digest] = activity
-    return accepted
-
-
-async def is_complete(session: ExportSession) -> bool:
-    """Tell whether every batch of the delivery is accepted, without sending any."""
-    return await asyncio.to_thread(_is_complete, session)
-
-
-def _is_complete(session: ExportSession) -> bool:
-    for batch in session.require_prepared().iter_batches(longest_csv_bytes(session)):
-        parts = cut_as_accepted(session, batch)
-        for part in parts:
-            _, activity = describe_batch(session, part)
-            # A single contact between parts that were taken is one that was refused.
-            if activity is None and (part.rows > 1 or len(parts) == 1):
-                return False
+def begin_repeat(session: ExportSession) -> bool:
+    """Prepare to send a delivery once more if that is asked for and nothing of it was missing."""
+    was_complete = all(batch.already_accepted for batch in session.batches.values())
+    if not (session.request.again and session.batches and was_complete and session.stop is None):
+        return False
+    leave_behind(session)
+    session.batches.clear()
+    session.named_lines.clear()
+    session.one_line_each.clear()
+    session.refused.clear()
     return True
+
+
+def leave_behind(session: ExportSession) -> None:
+    """Turn from what is accepted of a delivery to the next repeat of it, of which nothing is."""
+    session.repeat += 1
+    session.accepted = {}
+    session.earlier_ids = frozenset()
+    session.earlier_name = ""
 
 
 @asynccontextmanager
@@ -135,5 +130,6 @@ async def sole_run(session: ExportSession) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            if all(batch.state is not BatchState.UNKNOWN for batch in session.batches.values()):
+            states = {batch.state for batch in session.batches.values()}
+            if session.has_read_journal and BatchState.UNKNOWN not in states:
                 clear_mark(session)

@@ -13,8 +13,11 @@ from tasks.session import ExportSession
 # the pace that the API allows, and a twenty-fifth of a day's quota.
 MOST_PART_REQUESTS = 400
 
-# So many contacts refused one by one, and no part of their batch taken: it is not the contacts.
-MOST_ALONE_UNPROVEN = 3
+# As long as nothing of a batch is taken, large parts go first, as one of them may hold nobody at
+# fault. After so many refusals single contacts are tried, and after so many of these in vain it is
+# not the contacts.
+MOST_LARGE_REFUSALS = 14
+MOST_ALONE_UNPROVEN = 8
 
 _ABOUT_CONTENTS = frozenset(
     {
@@ -40,24 +43,25 @@ class Narrowing:
         self._session = session
         self._upload = upload
         self._enter = enter
-        self._alone: list[ContactBatch] = []
+        self._unproven: list[tuple[ContactBatch, list[ContactBatch]]] = []
         self._refusal: RequestRefused | None = None
 
     async def deliver(self, whole: ContactBatch) -> None:
         """Upload a batch; where it is refused its halves, down to the contacts at fault."""
-        waiting = [whole]
-        self._alone.clear()
+        waiting, alone, refusals = [whole], list[ContactBatch](), 0
         while waiting and self._session.stop is None:
-            part = waiting.pop()
+            part = self._choose(waiting, refusals)
+            waiting.remove(part)
             refusal = await self._upload(part)
             if refusal is None:
                 continue
+            refusals += 1
             self._refusal = self._refusal or refusal
-            if refusal.status not in _ABOUT_CONTENTS or self._session.halving_is_pointless:
+            if refusal.status not in _ABOUT_CONTENTS or self._is_pointless():
                 self._give_up(part)
             elif part.rows == 1:
-                self._alone.append(part)
-                if len(self._alone) >= MOST_ALONE_UNPROVEN and not self._has_arrived(part.number):
+                alone.append(part)
+                if len(alone) >= MOST_ALONE_UNPROVEN and not self._has_arrived(whole.number):
                     self._take_back(whole)
                     return
             elif self._session.parts_sent >= MOST_PART_REQUESTS:
@@ -67,26 +71,38 @@ class Narrowing:
                     "requests; the parts that are left are reported as refused."
                 )
             else:
-                waiting += await self._halve(part)
-        self._conclude(whole)
+                waiting[:0] = await self._halve(part)
+        if alone:
+            self._unproven.append((whole, alone))
+
+    def conclude(self) -> None:
+        """Count who was refused alone as rejected, when no upload is under way any more.
+
+        Where nothing at all was taken it need not be because of them.
+        """
+        for whole, alone in self._unproven:
+            if self._has_arrived():
+                for part in alone:
+                    del self._session.batches[part.number, part.first]
+                    self._session.refused.append(part.first)
+            elif self._session.stop is None:
+                self._take_back(whole)
+            # Else the run ended in the middle, and the next one finds out.
+
+    def _choose(self, waiting: list[ContactBatch], refusals: int) -> ContactBatch:
+        if self._has_arrived(waiting[0].number):
+            return waiting[0]
+        return (max if refusals < MOST_LARGE_REFUSALS else min)(waiting, key=lambda one: one.rows)
+
+    def _is_pointless(self) -> bool:
+        return self._session.halving_is_pointless and not self._has_arrived()
 
     async def _halve(self, part: ContactBatch) -> list[ContactBatch]:
         halves = await asyncio.to_thread(halve, part)
         del self._session.batches[part.number, part.first]
         unsent = [half for half in halves if not self._enter(half)]
         self._session.parts_sent += len(unsent)
-        return unsent[::-1]  # the first goes first
-
-    def _conclude(self, whole: ContactBatch) -> None:
-        """Count who was refused alone as rejected, if that can have been because of them."""
-        if not self._alone:
-            return
-        if not self._has_arrived(whole.number) and not self._has_arrived():
-            self._take_back(whole)
-            return
-        for part in self._alone:
-            del self._session.batches[part.number, part.first]
-            self._session.refused.append(part.first)
+        return unsent
 
     def _take_back(self, whole: ContactBatch) -> None:
         """List a batch as refused as a whole: nothing of it was taken, whoever was in it."""

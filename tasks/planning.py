@@ -21,7 +21,7 @@ async def plan_export(session: ExportSession) -> ExportPlan:
     await find_destination(session)
     await judge_profiles(session)
     settle_delivery(session)
-    await consult_journal(session)
+    await consult_journal(session, is_to_send=False)
     batches = await plan_batches(session)
     requests = await plan_requests(session, batches)
     time = PlannedTime(

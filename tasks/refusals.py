@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from pipeline import NamedLine, PipelineError, Prepared
+from pipeline.outcome import Stop
 from pipeline.report import NOT_IMPORTED
 from tasks.session import ExportSession
 
@@ -47,4 +48,6 @@ def _reject_refused(session: ExportSession, prepared: Prepared) -> None:
         session.prepared = prepared.without_refused(session.refused)
     except PipelineError as error:
         session.prepared = prepared.counting_refused(len(session.refused))
-        session.note(f"Who they are could not be added to the list of rejects. {error}")
+        session.stop = session.stop or Stop(
+            f"Whom Constant Contact refused could not be added to the list of rejects. {error}"
+        )

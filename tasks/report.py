@@ -85,7 +85,8 @@ def conclude(session: ExportSession) -> ExportOutcome:
             "Constant Contact gave more error messages than its counters tell of; look at the "
             "activities in question in Constant Contact."
         )
-    verdicts = prepared.verdicts if prepared else None
+    # A refused run tells of nothing that was delivered, and so of nobody who was not.
+    verdicts = prepared.verdicts if prepared and not is_refused else None
     return ExportOutcome(
         status=status,
         message=message,

@@ -4,22 +4,45 @@ The destination is the journal, but it shows a new job late: a run that begins s
 another was killed could miss what that one had just got accepted.
 """
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from constant_contact import Patience
 from tasks.locks import shared_folder
 from tasks.session import ExportSession
 
-# As long as the client itself looks for a job whose answer was lost.
-LATE_SHOW_S = sum(Patience().looks_after_s)
+MARK_EVERY_S = 1.0
+
+# As long as the client itself looks for a job whose answer was lost, from the last mark on.
+LATE_SHOW_S = sum(Patience().looks_after_s) + MARK_EVERY_S
 
 
 def mark_sending(session: ExportSession) -> None:
-    """Note that a batch goes out now."""
+    """Note that a batch is on its way now."""
     now = session.handover.clock()
     os.close(os.open(_mark(session), os.O_WRONLY | os.O_CREAT, 0o600))
     os.utime(_mark(session), (now, now))
+
+
+@asynccontextmanager
+async def keeping_marked(session: ExportSession) -> AsyncIterator[None]:
+    """Renew the mark while a batch is on its way: an upload may be repeated for minutes."""
+    marking = asyncio.create_task(_keep_marking(session))
+    try:
+        yield
+    finally:
+        marking.cancel()
+
+
+async def _keep_marking(session: ExportSession) -> None:
+    while True:
+        await asyncio.sleep(MARK_EVERY_S)
+        if session.waiting:
+            with suppress(OSError):  # what was marked before still stands
+                mark_sending(session)
 
 
 def seconds_unsettled(session: ExportSession) -> float:
@@ -34,7 +57,8 @@ def seconds_unsettled(session: ExportSession) -> float:
 
 def clear_mark(session: ExportSession) -> None:
     """Note that nothing is under way any more whose end is not known."""
-    _mark(session).unlink(missing_ok=True)
+    with suppress(OSError):
+        _mark(session).unlink(missing_ok=True)
 
 
 def _mark(session: ExportSession) -> Path:

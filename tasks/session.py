@@ -20,7 +20,7 @@ from constant_contact import Activity, ApiEvent, ConstantContact
 from pipeline import ContactBatch, Prepared
 from pipeline.outcome import Stop
 from schemas.export import ExportRequest
-from schemas.outcome import BatchOutcome, ExportOutcome, RequestCounts
+from schemas.outcome import BatchOutcome, BatchState, ExportOutcome, RequestCounts
 from tasks.leases import Lease
 from tasks.quota import DailyQuota
 
@@ -76,7 +76,10 @@ class ExportSession:
     Attributes:
         lease: of this delivery, over all machines that share a Prefect server.
         repeat: how often the delivery was sent before on purpose (`--again`).
-        accepted: activities of an earlier run by their batch's number and digest.
+        accepted: activities of earlier runs that have not failed, by their batch's number and
+            digest.
+        earlier_name: the export's name in the file names of earlier runs, which is kept.
+        has_read_journal: what earlier runs got accepted is known.
         earlier_ids: all activities that ever carried a name of this repeat.
         batches: by number and place; the parts of a batch that was refused take its place.
         waiting: batches under way, with their bodies.
@@ -101,7 +104,9 @@ class ExportSession:
     prepared: Prepared | None = None
     delivery: str = ""
     repeat: int = 0
-    accepted: dict[tuple[int, str], Activity] = field(default_factory=dict)
+    accepted: dict[tuple[int, str], list[Activity]] = field(default_factory=dict)
+    earlier_name: str = ""
+    has_read_journal: bool = False
     earlier_ids: frozenset[str] = frozenset()
     batches: dict[BatchKey, BatchOutcome] = field(default_factory=dict)
     waiting: dict[BatchKey, ContactBatch] = field(default_factory=dict)
@@ -134,13 +139,19 @@ class ExportSession:
 
     @property
     def export_name(self) -> str:
-        """Name the export as its file names begin."""
-        return self.require_prepared().export_name
+        """Name the export as its file names begin, also when it was called otherwise before.
+
+        A name of another length would cut the batches elsewhere.
+        """
+        return self.earlier_name or self.require_prepared().export_name
 
     @property
     def has_uploaded(self) -> bool:
-        """Say whether anything of this delivery has been accepted."""
-        return any(batch.activity_id is not None for batch in self.batches.values())
+        """Say whether anything of this delivery has been accepted, or may have been."""
+        return any(
+            batch.activity_id is not None or batch.state is BatchState.UNKNOWN
+            for batch in self.batches.values()
+        )
 
     def tell(self, progress: Progress) -> None:
         """Let everybody who follows the run know how far a stage is; called from any thread."""

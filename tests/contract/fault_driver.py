@@ -16,10 +16,8 @@ from constant_contact import (
     ConstantContactError,
     Credentials,
     MemoryTokenStore,
-    NotAuthorised,
     OutcomeUnknown,
     Pacer,
-    QuotaExceeded,
     SignInExpired,
     Timeouts,
     Tokens,
@@ -43,7 +41,7 @@ MOST_REAL_S = 60.0
 MOST_LATE_S = 15.0
 
 # The answer of these may have been lost after the batch was accepted, and they say so.
-OPEN_ENDED = (OutcomeUnknown, QuotaExceeded, NotAuthorised)
+OPEN_ENDED = (OutcomeUnknown,)
 
 
 @dataclass

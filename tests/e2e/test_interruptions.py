@@ -127,3 +127,27 @@ def test_stopped_while_waiting_lists_what_is_pending_and_continues(
     assert [b["already_accepted"] for b in again.document["batches"]] == [True]
     assert len(world.members()) == CONTACTS
     assert accepted(world, again) == 1
+
+
+def test_killed_while_its_job_is_not_shown_yet_sends_nothing_twice(
+    world: World, profiles: Path
+) -> None:
+    before = uploads(world)
+    world.box.script(
+        Fault(operation="file_import", kind="hidden", seconds=12),
+        Fault(operation="file_import", kind="delay", when="after", seconds=30),
+    )
+    killed = stop_when(
+        world,
+        profiles,
+        is_time=lambda: len(world.box.state.activities()) > 0 and uploads(world) > before,
+        by=signal.SIGKILL,
+    )
+    assert killed.code == -signal.SIGKILL
+    world.box.clear_script()
+    again = world.export(*options(profiles))
+    assert again.code == 0, again.err
+    assert any("was cut off while it was sending" in note for note in again.document["notes"])
+    assert [batch["already_accepted"] for batch in again.document["batches"]] == [True]
+    assert len(world.members()) == CONTACTS
+    assert accepted(world, again) == 1

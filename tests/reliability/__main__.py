@@ -1,0 +1,132 @@
+"""Prove it: `python -m tests.reliability matrix|kills|soak [--sample N] [--write]`."""
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+from tests.reliability.cases import KILL_MOMENTS, Finding, list_spots, run_case, run_kill
+from tests.reliability.faults import TABLE, Spot, list_cases
+from tests.reliability.processes import Commands, commands_against, prefect_running
+from tests.reliability.soak import run_soak
+from tests.reliability.summary import describe_soak, tabulate, write_block
+
+LENGTHY = tuple(trouble.name for trouble in TABLE if trouble.is_lengthy)
+
+Job = Callable[[], Finding]
+
+
+def main() -> int:
+    """Run one proof and return the exit code: 0 when nothing differs."""
+    options = _read_options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process is left
+    with tempfile.TemporaryDirectory(prefix="reliability-") as name:
+        folder = Path(name)
+        with prefect_running(folder) as server:
+            commands = commands_against(server)
+            spots = list_spots(commands, folder)
+            say(f"The requests of an export: {'; '.join(map(str, spots))}")
+            if options.proof == "soak":
+                return _soak(commands, folder, spots, options)
+            list_jobs = matrix_jobs if options.proof == "matrix" else kill_jobs
+            jobs = choose(list_jobs(commands, folder, spots), options)
+            findings = run_jobs(jobs, options.workers)
+    table = tabulate(findings)
+    say(table)
+    if options.write:
+        write_block(options.proof, table)
+    return int(not all(finding.is_good for finding in findings))
+
+
+def matrix_jobs(commands: Commands, folder: Path, spots: list[Spot]) -> dict[str, Job]:
+    """Name every case of the fault matrix, with what runs it."""
+    return {case.name: partial(run_case, commands, folder, case) for case in list_cases(spots)}
+
+
+def kill_jobs(commands: Commands, folder: Path, spots: list[Spot]) -> dict[str, Job]:
+    """Name every kill, with what does it."""
+    return {
+        f"{spot}: {KILL_MOMENTS[moment]}": partial(run_kill, commands, folder, spot, moment)
+        for spot in spots
+        for moment in KILL_MOMENTS
+        if moment != "late" or spot.operation == "file_import"
+    }
+
+
+def choose(jobs: dict[str, Job], options: argparse.Namespace) -> list[Job]:
+    """Return the jobs asked for: those with a word in their names, or so many drawn by a seed."""
+    chosen = [
+        job
+        for name, job in jobs.items()
+        if options.only in name and not (options.brief and name.endswith(LENGTHY))
+    ]
+    if options.sample is None:
+        return chosen
+    chance = random.Random(options.seed)  # noqa: S311 -- a draw to be had again, no secret
+    return chance.sample(chosen, min(options.sample, len(chosen)))
+
+
+def run_jobs(jobs: Sequence[Job], workers: int) -> list[Finding]:
+    """Run jobs, so many at once, and tell each that is not as it should be."""
+    started = time.monotonic()
+    findings = []
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(job) for job in jobs]):
+                findings.append(future.result())
+                tell(findings[-1])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those under way are waited for
+            raise
+    say(f"{len(findings)} cases in {time.monotonic() - started:.0f} s")
+    return findings
+
+
+def tell(finding: Finding) -> None:
+    """Print one line for a case, and what is wrong with it."""
+    mark = "ok " if finding.is_good else "BAD"
+    seconds = " + ".join(f"{took_s:.0f}" for took_s in finding.took_s)
+    say(f"{mark} {finding.name}: {finding.ending} (runs of {seconds} s)")
+    if finding.message:
+        say(f"      {finding.message}")
+    for problem in (*finding.problems, *finding.repeats):
+        say(f"      !! {problem}")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _soak(commands: Commands, folder: Path, spots: list[Spot], options: argparse.Namespace) -> int:
+    soak = run_soak(
+        commands, folder, spots, exports=options.sample or 200, seed=options.seed, tell=tell
+    )
+    text = describe_soak(soak, options.seed)
+    say(text)
+    if options.write:
+        write_block("soak", text)
+    return int(not all(finding.is_good for finding in soak.findings))
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
+    parser.add_argument("proof", choices=["matrix", "kills", "soak"])
+    parser.add_argument("--sample", type=int, help="so many cases or exports, drawn by the seed")
+    parser.add_argument("--only", default="", help="cases with this in their names")
+    parser.add_argument("--brief", action="store_true", help="without those of half a minute")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=4, help="so many at once")
+    parser.add_argument("--write", action="store_true", help="renew docs/reliability.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Many exports in a row in one process, each with trouble drawn by a seed."""
+
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.reliability.cases import Finding, conclude
+from tests.reliability.delivery import account_running, new_delivery
+from tests.reliability.faults import Phase, Spot, draw_case, list_cases
+from tests.reliability.processes import Commands, LongCommands, Sample
+
+EXPORTS_PER_ACCOUNT = 25  # then a fresh sandbox: what it holds is not what is measured
+MOST_TROUBLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What came of a soak: a finding for each export, a sample for each run."""
+
+    findings: list[Finding]
+    samples: list[Sample]
+
+    def growth(self) -> tuple[float, float]:
+        """Return by how much memory (KiB) and open files rose after warming up.
+
+        Medians of the second and the last quarter: the first fills caches.
+        """
+        quarter = max(1, len(self.samples) // 4)
+        second, last = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
+
+        def rise(values: Callable[[Sample], int]) -> float:
+            early = statistics.median(map(values, second or last))
+            return float(statistics.median(map(values, last)) - early)
+
+        return rise(lambda sample: sample.rss_kib), rise(lambda sample: sample.open_files)
+
+
+def run_soak(
+    commands: Commands,
+    folder: Path,
+    spots: Sequence[Spot],
+    *,
+    exports: int,
+    seed: int,
+    tell: Callable[[Finding], None],
+) -> Soak:
+    """Deliver so often in one process, whatever happens."""
+    chance = random.Random(seed)  # noqa: S311 -- trouble that can be had again, no secret
+    cases = list_cases([spot for spot in spots if spot.phase is Phase.FIRST])
+    process = LongCommands()
+    findings: list[Finding] = []
+    try:
+        while len(findings) < exports:
+            with account_running() as box:
+                for _ in range(min(EXPORTS_PER_ACCOUNT, exports - len(findings))):
+                    delivery = new_delivery(commands, box, folder, process.run)
+                    drawn = [
+                        draw_case(chance, cases) for _ in range(chance.randint(1, MOST_TROUBLES))
+                    ]
+                    box.script(*(fault for case in drawn for fault in case.faults))
+                    delivery.run()
+                    box.clear_script()
+                    finding = conclude(delivery, drawn, was_reached=True)
+                    findings.append(finding)
+                    tell(finding)
+    finally:
+        process.close()
+    return Soak(findings, process.samples)
