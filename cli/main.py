@@ -242,7 +242,9 @@ def main() -> None:
                     line or MISUSED, is_refused=code == REFUSED, was_stopped=line == STOPPED
                 )
             )
-        sys.exit(code)
+        from cli.background import end_process
+
+        end_process(code)
 
 
 def phrase_end(error: BaseException) -> tuple[int, str]:

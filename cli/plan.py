@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli.errors import DELIVERED, FAILED, REFUSED, CommandFailed, CommandRefused
 from cli.prefect_api import prefect_api
+from cli.preparing import preparing
 from cli.progress import Watcher, watching
 from cli.summary import tell_verdicts
 from pipeline import Prepared
@@ -18,7 +19,6 @@ from schemas.export import ExportRequest
 from schemas.plan import ExportPlan
 from tasks.connection import open_client
 from tasks.planning import plan_export
-from tasks.preparation import prepare_telling
 from tasks.report_folder import open_report_folder
 from tasks.session import Handover, handing_over, new_session
 from tasks.stops import EXPORT_ERRORS, explain_stop
@@ -50,10 +50,11 @@ def show_plan(request: ExportRequest, *, as_json: bool) -> int:
 
 def _work_out(request: ExportRequest, watcher: Watcher) -> ExportPlan:
     report_dir = open_report_folder(request) if request.report_dir else None
-    with ThreadPoolExecutor(1, "prepare") as executor:
-        prepared = executor.submit(prepare_telling, request, report_dir, watcher.on_progress)
-        with prefect_api(watcher.say, meanwhile=prepared):
-            return asyncio.run(_plan(request, watcher, prepared, report_dir))
+    with (
+        preparing(request, report_dir, watcher.on_progress) as prepared,
+        prefect_api(watcher.say, meanwhile=prepared),
+    ):
+        return asyncio.run(_plan(request, watcher, prepared, report_dir))
 
 
 async def _plan(

@@ -1,7 +1,6 @@
 """`segment-export run`: the export flow in this process, for a person or a script."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from cli.errors import DELIVERED, FAILED, REFUSED
 from cli.prefect_api import prefect_api
+from cli.preparing import preparing
 from cli.progress import Watcher, watching
 from cli.stopping import run_until_stopped
 from cli.summary import print_summary
@@ -16,7 +16,6 @@ from flows.export_segment import export_segment
 from pipeline import ReportUnwritable
 from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome
-from tasks.preparation import prepare_telling
 from tasks.report import conclude
 from tasks.report_folder import discard_if_empty, open_report_folder
 from tasks.session import Handover, handing_over, new_session
@@ -57,20 +56,21 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
     except ReportUnwritable as error:
         return _refuse(request, error)
     try:
-        with ThreadPoolExecutor(1, "prepare") as executor:
-            prepared = executor.submit(prepare_telling, request, report_dir, watcher.on_progress)
-            with prefect_api(watcher.say, meanwhile=prepared):
-                handover = Handover(
-                    started_at=started_at,
-                    report_dir=report_dir,
-                    prepared=prepared,
-                    on_progress=watcher.on_progress,
-                    on_event=watcher.on_event,
-                    on_note=watcher.say,
-                    ends_when_stopped=True,
-                )
-                with handing_over(handover):
-                    return run_until_stopped(lambda: _run_flow(request), say=watcher.say)
+        with (
+            preparing(request, report_dir, watcher.on_progress) as prepared,
+            prefect_api(watcher.say, meanwhile=prepared),
+        ):
+            handover = Handover(
+                started_at=started_at,
+                report_dir=report_dir,
+                prepared=prepared,
+                on_progress=watcher.on_progress,
+                on_event=watcher.on_event,
+                on_note=watcher.say,
+                ends_when_stopped=True,
+            )
+            with handing_over(handover):
+                return run_until_stopped(lambda: _run_flow(request), say=watcher.say)
     except EXPORT_ERRORS as error:
         return _refuse(request, error)
     finally:

@@ -1,11 +1,12 @@
 """Run a coroutine so that Ctrl-C and SIGTERM stop it in good order, with its result."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future, wait
-from contextvars import copy_context
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import suppress
 from typing import Any, TypeVar
+
+from cli.background import begin as begin_in_thread
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.2
@@ -24,26 +25,23 @@ def run_until_stopped(
         KeyboardInterrupt: it was stopped and gave no result.
     """
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
-    ended: Future[T] = Future()
 
     async def run() -> T:
         running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
         return await begin()
 
-    def work() -> None:
-        try:
-            ended.set_result(asyncio.run(run()))
-        except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
-            ended.set_exception(error)
-
-    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
+    ended = begin_in_thread(lambda: asyncio.run(run()), "export")
     try:
         return _wait(ended)
     except KeyboardInterrupt:
         say("Stopping in good order; once more to stop at once.")
-        loop, task = running.result()
-        if task is not None and not ended.done():
-            loop.call_soon_threadsafe(task.cancel)
+        begun_or_failed: list[Future[Any]] = [running, ended]
+        wait(begun_or_failed, return_when=FIRST_COMPLETED)
+        if running.done():
+            loop, task = running.result()
+            if task is not None:
+                with suppress(RuntimeError):  # its loop has been closed: it has just ended
+                    loop.call_soon_threadsafe(task.cancel)
         try:
             return _wait(ended)
         except (asyncio.CancelledError, CancelledError):

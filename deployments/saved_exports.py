@@ -30,18 +30,10 @@ def apply_exports(
     """Deploy the exports of a file with `prefect deploy`, and tell what that has changed.
 
     Raises:
-        DeploymentFailed: Prefect refused the file.
+        DeploymentFailed: Prefect refused the file, or did not come to an end.
     """
     before = _read_substance(client, exports)
-    done = subprocess.run(  # noqa: S603 -- Prefect's own command; the file is the person's
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
-         "--prefect-file", file.name],
-        cwd=file.parent,
-        capture_output=True,
-        text=True,
-        timeout=_PREFECT_TIMEOUT_S,
-        check=False,
-    )  # fmt: skip
+    done = _run_prefect_deploy(file)
     after = _read_substance(client, exports)
     missing = [export.name for export in exports if export not in after]
     if done.returncode != 0 or missing:
@@ -53,6 +45,25 @@ def apply_exports(
         Change("export", export.name, _compare(before.get(export), after[export]))
         for export in exports
     ]
+
+
+def _run_prefect_deploy(file: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 -- Prefect's own command; the file is the person's
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
+             "--prefect-file", file.name],
+            cwd=file.parent,
+            capture_output=True,
+            text=True,
+            timeout=_PREFECT_TIMEOUT_S,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise DeploymentFailed(
+            f"Prefect has not deployed {file.name} within {_PREFECT_TIMEOUT_S / 60:.0f} minutes "
+            "and was stopped: part of it may be there. Look whether the Prefect server is well, "
+            "and run this again."
+        ) from error
 
 
 def quote_reason(output: str) -> str:

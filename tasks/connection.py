@@ -1,6 +1,7 @@
 """A connection to one Constant Contact account, kept as a Prefect block."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -12,7 +13,14 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import ConfigDict, Field, SecretStr
 
-from constant_contact import DAILY_REQUESTS, ConstantContact, Credentials, RateLimiter, Tokens
+from constant_contact import (
+    DAILY_REQUESTS,
+    ConstantContact,
+    Credentials,
+    RateLimiter,
+    SignInUnavailable,
+    Tokens,
+)
 from tasks.errors import UnknownConnection
 from tasks.locks import key_digest, machine_pacer, sole_lock
 from tasks.pace import shared_pace
@@ -21,6 +29,7 @@ from tasks.session import ExportSession
 from tasks.shared_api import has_shared_api
 
 TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
+LONGEST_TURN_S = 120.0  # of others; who takes longer to renew a sign-in has stopped
 
 
 class ConstantContactConnection(Block):
@@ -164,8 +173,9 @@ async def shared_limits(
 class BlockTokenStore:
     """Keep a connection's tokens in its block; refresh one at a time over all machines."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.slug = connection_slug(name)
+        self._clock = clock
 
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
@@ -185,5 +195,20 @@ class BlockTokenStore:
         await block.asave(self.slug, overwrite=True)
 
     def lock(self) -> AbstractAsyncContextManager[object]:
-        """Let one process of all machines at a time refresh this connection's tokens."""
-        return sole_lock(f"token-{self.slug}", expires_s=TOKEN_LOCK_EXPIRES_S)
+        """Let one process of all machines at a time refresh this connection's tokens.
+
+        Raises:
+            SignInUnavailable: another has been at it for so long that it cannot be alive.
+        """
+        gives_up_at = self._clock() + LONGEST_TURN_S
+
+        def check_turn(holder: str) -> None:
+            if self._clock() >= gives_up_at:
+                raise SignInUnavailable(
+                    "Another process has been renewing this connection's sign-in for two minutes "
+                    f"({holder}); end it if it hangs, and run again."
+                )
+
+        return sole_lock(
+            f"token-{self.slug}", while_waiting=check_turn, expires_s=TOKEN_LOCK_EXPIRES_S
+        )

@@ -12,8 +12,8 @@ when the server restarts.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any, Self
@@ -22,12 +22,20 @@ import anyio
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 
+from tasks.repeating import Sleep, repeating
+
 EXPIRES_S = 45.0
 RENEWALS = 4  # in the time after which a lease expires
 POLLS = 20  # by those who wait, in the same time
 ANSWER_TIMEOUT_S = 5.0
 
-Sleep = Callable[[float], Awaitable[object]]
+# Linux's monotonic clock stands still while the machine sleeps, and a lease does not.
+_SLEEPLESS_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed_s() -> float:
+    """Tell the time by a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(_SLEEPLESS_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,9 @@ class Lease:
     def is_sure(self) -> bool:
         """Say whether nobody can have taken over: it was renewed in time."""
         return not self.is_lost and self._clock() - self.renewed_at < self._expires_s
+
+
+_NOT_PREFECT = "an answer that is not Prefect's"
 
 
 class _Unanswered(Exception):
@@ -89,7 +100,7 @@ async def shared_lease(
     on_lost: Callable[[], None] = lambda: None,
     on_trouble: Callable[[str], None] = lambda _remark: None,
     expires_s: float = EXPIRES_S,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = elapsed_s,
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[Lease]:
     """Hold a lease of this name over all machines that use the same Prefect server.
@@ -100,7 +111,7 @@ async def shared_lease(
     `on_trouble` is told; `on_lost` is told when somebody has taken over, as after a long pause.
     """
     lease = Lease(expires_s=expires_s, clock=clock)
-    async with get_client() as client:
+    async with get_client() as client, AsyncExitStack() as held:
         keeper = _Keeper(
             client,
             f"segment-export-lease-{name}",
@@ -110,23 +121,24 @@ async def shared_lease(
             clock=clock,
             sleep=sleep,
         )
-        renewing: asyncio.Task[None] | None = None
+        held.push_async_callback(keeper.release)
         try:
-            try:
-                await keeper.take(while_waiting)
-                renewing = asyncio.create_task(keeper.keep(on_lost))
-            except _Unanswered as error:
-                on_trouble(
-                    "Prefect's API cannot tell whether another machine is at work on the same "
-                    f"({error}); this run goes on."
+            await keeper.take(while_waiting)
+        except _Unanswered as error:
+            on_trouble(
+                "Prefect's API cannot tell whether another machine is at work on the same "
+                f"({error}); this run goes on."
+            )
+        else:
+            await held.enter_async_context(
+                repeating(
+                    lambda: keeper.keep(on_lost),
+                    every_s=expires_s / RENEWALS,
+                    takes_s=ANSWER_TIMEOUT_S,
+                    sleep=sleep,
                 )
-            yield lease
-        finally:
-            if renewing is not None:
-                renewing.cancel()
-            if lease.variable_id is not None:
-                with anyio.CancelScope(shield=True):  # a cancelled run frees it too
-                    await keeper.release()
+            )
+        yield lease
 
 
 @dataclass(slots=True)
@@ -208,13 +220,13 @@ class _Keeper:
             return await self._create()
         return False
 
-    async def keep(self, on_lost: Callable[[], None]) -> None:
-        """Renew the lease until it is lost."""
-        while not self._lease.is_lost:
-            await self._sleep(self._expires_s / RENEWALS)
-            with suppress(_Unanswered):  # nobody can take over before they hear from it either
-                await self.renew()
-        on_lost()
+    async def keep(self, on_lost: Callable[[], None]) -> bool:
+        """Renew the lease, and say whether there is still one to renew."""
+        with suppress(_Unanswered):  # nobody can take over before they hear from it either
+            await self.renew()
+        if self._lease.is_lost:
+            on_lost()
+        return not self._lease.is_lost
 
     async def renew(self) -> None:
         """Show that the holder lives, or learn that somebody has taken over."""
@@ -225,15 +237,19 @@ class _Keeper:
         if answer.status_code == HTTPStatus.NOT_FOUND:
             self._lease.is_lost = True
             return
+        if answer.status_code != HTTPStatus.NO_CONTENT:
+            raise _Unanswered(_NOT_PREFECT)
         # After a silence somebody may be about to take over: then the next renewal tells.
         if begun_at - self._answered_at < self._expires_s:
             self._lease.renewed_at = begun_at
         self._answered_at = begun_at
 
     async def release(self) -> None:
-        """Let the next one have it."""
-        with suppress(_Unanswered):  # it expires by itself
-            await self._delete(str(self._lease.variable_id))
+        """Let the next one have it, also when the run was cancelled."""
+        if self._lease.variable_id is None:
+            return
+        with anyio.CancelScope(shield=True), suppress(_Unanswered):  # it expires by itself
+            await self._delete(self._lease.variable_id)
 
     async def _create(self) -> bool:
         self._lease.renewed_at = self._answered_at = self._clock()
@@ -241,13 +257,12 @@ class _Keeper:
         answer = await self._request("POST", "/variables/", body)
         if answer.status_code == HTTPStatus.CONFLICT:
             return False
-        self._lease.variable_id = answer.json()["id"]
+        self._lease.variable_id = _read_variable(answer)["id"]
         return True
 
     async def _read(self) -> dict[str, Any] | None:
         answer = await self._request("GET", f"/variables/name/{self._name}")
-        found: dict[str, Any] = answer.json()
-        return None if answer.status_code == HTTPStatus.NOT_FOUND else found
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else _read_variable(answer)
 
     async def _delete(self, variable_id: str) -> None:
         await self._request("DELETE", f"/variables/{variable_id}")
@@ -264,3 +279,14 @@ class _Keeper:
             raise _Unanswered(f"status {error.response.status_code}") from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise _Unanswered(type(error).__name__) from error
+
+
+def _read_variable(answer: httpx.Response) -> dict[str, Any]:
+    """Read a variable from an answer that a proxy may have given in Prefect's place."""
+    try:
+        found = answer.json()
+    except ValueError as error:
+        raise _Unanswered(_NOT_PREFECT) from error
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        raise _Unanswered(_NOT_PREFECT)
+    return {"value": None, **found}

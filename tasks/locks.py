@@ -2,13 +2,15 @@
 
 import asyncio
 import fcntl
+import functools
 import hashlib
 import os
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from constant_contact import MachinePacer
@@ -17,6 +19,10 @@ from tasks.leases import EXPIRES_S, Holder, Lease, shared_lease
 from tasks.shared_api import has_shared_api
 
 POLL_S = 0.1
+
+# A delivery's file is of use for the length of its run, a pace's until the day ends.
+KEPT_FOR_S = 10 * 24 * 3600.0
+FORGETTABLE = ("delivery-*.lock", "requests-*", "sending-*")
 
 
 @asynccontextmanager
@@ -31,19 +37,31 @@ async def machine_lock(
     Raises:
         SharedFolderUnusable: there is no place to share.
     """
-    descriptor = os.open(shared_folder() / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    file = shared_folder() / f"{name}.lock"
+    while (descriptor := _try_lock(file)) is None:
+        while_waiting()
+        await asyncio.sleep(POLL_S)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                while_waiting()
-                await asyncio.sleep(POLL_S)
         os.utime(descriptor)  # so that no cleaner of temporary files takes it for forgotten
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(file: Path) -> int | None:
+    """Open and lock a file; None where another has it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    if os.fstat(descriptor).st_nlink == 0:  # removed before it was locked: others see a new one
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 @asynccontextmanager
@@ -137,4 +155,27 @@ def shared_folder() -> Path:
             "somebody else or can be read by others. Remove it, or set TMPDIR to a folder of your "
             "own."
         )
+    remove_forgotten(folder)
     return folder
+
+
+@functools.cache  # once a process is enough
+def remove_forgotten(folder: Path) -> None:
+    """Remove what runs have left in the shared folder and nobody has touched for ten days."""
+    before = time.time() - KEPT_FOR_S
+    for pattern in FORGETTABLE:
+        for file in folder.glob(pattern):
+            with suppress(OSError):
+                if file.lstat().st_mtime < before:
+                    _remove_unless_locked(file, before)
+
+
+def _remove_unless_locked(file: Path, before: float) -> None:
+    descriptor = _try_lock(file)
+    if descriptor is None:
+        return
+    try:
+        if os.fstat(descriptor).st_mtime < before:
+            file.unlink()
+    finally:
+        os.close(descriptor)

@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectNotFound
 
 from constant_contact import MachinePacer, phrase_quota_return
 from tasks.locks import machine_id
+from tasks.repeating import repeating
 from tasks.shared_api import has_shared_api
 
 PUBLISH_EVERY_S = 60.0
@@ -30,6 +31,11 @@ KEPT_FOR = timedelta(days=2)
 
 def forecast_quota(needed: int, *, used: int, daily: int, now: datetime) -> str | None:
     """Say why an export does not fit into what is left of today's quota; None when it does."""
+    if needed > daily:
+        return (
+            f"This export needs about {needed:,} requests, and a day's quota is {daily:,}: export "
+            "smaller segments or send fewer attributes."
+        )
     if used + needed <= daily:
         return None
     return (
@@ -47,11 +53,6 @@ class DailyQuota:
         self._machine = machine
         self._prefix = f"segment-export-used-{key_digest}-"
         self._published = -1
-
-    async def forecast(self, needed: int, *, now: datetime | None = None) -> str | None:
-        """Say why so many requests do not fit into what is left of today; None when they do."""
-        used = await self.count_used()
-        return forecast_quota(needed, used=used, daily=self.daily, now=now or datetime.now(UTC))
 
     async def count_used(self) -> int:
         """Count today's requests; those of this machine only, where Prefect's API is silent."""
@@ -104,21 +105,19 @@ class DailyQuota:
 @asynccontextmanager
 async def publishing(quota: DailyQuota) -> AsyncIterator[None]:
     """Publish this machine's count every minute and at the end."""
-    task = asyncio.create_task(_keep_publishing(quota))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with anyio.move_on_after(ANSWER_TIMEOUT_S, shield=True), suppress(Exception):
-            await quota.publish()
 
-
-async def _keep_publishing(quota: DailyQuota) -> None:
-    while True:
-        await asyncio.sleep(PUBLISH_EVERY_S)
+    async def attempt() -> bool:
         with suppress(Exception):  # the next time will do
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await quota.publish()
+        return True
+
+    try:
+        async with repeating(attempt, every_s=PUBLISH_EVERY_S, takes_s=ANSWER_TIMEOUT_S):
+            yield
+    finally:
+        with anyio.move_on_after(ANSWER_TIMEOUT_S, shield=True), suppress(Exception):
+            await quota.publish()
 
 
 def _today() -> date:

@@ -11,7 +11,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.errors import Defect
-from tasks.stops import EXPORT_ERRORS
+from tasks.stops import EXPORT_ERRORS, ExportError
 
 DEBUG_VARIABLE = "SEGMENT_EXPORT_DEBUG"
 
@@ -51,13 +51,23 @@ def step(
     return decorate
 
 
-def name_defect(error: Exception) -> Defect:
-    """Say of which type an unexpected error is and where it came up, but not what it says."""
-    if isinstance(error, Defect):
-        return error
-    place = traceback.extract_tb(error.__traceback__)[-1]
+def name_defect(error: Exception) -> ExportError:
+    """Say of which type an unexpected error is and where it came up, but not what it says.
+
+    One of ours that comes in a group, as task groups wrap errors, is no defect and stays.
+    """
+    cause = _sole_cause(error)
+    if isinstance(cause, EXPORT_ERRORS):
+        return cause
+    place = traceback.extract_tb(cause.__traceback__)[-1]
     return Defect(
-        f"An unexpected {type(error).__name__} came up in {Path(place.filename).name} line "
+        f"An unexpected {type(cause).__name__} came up in {Path(place.filename).name} line "
         f"{place.lineno}; this is a defect of segment-export. Please report it; run again to "
         "continue."
     )
+
+
+def _sole_cause(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

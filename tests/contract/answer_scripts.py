@@ -49,6 +49,15 @@ WHOLE_REQUEST_S = 0.2
 SLOWER_S = 1.0
 
 
+OTHER_LISTS = Fault(
+    "lists",
+    "status",
+    status=200,
+    body='{"lists":[{"list_id":"6f1b2a5e-8c1d-4b63-9a55-0e5f3f1d7c21","name":"Another"}]}',
+    repeat=99,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What may come back: the faults that make the sandbox give it, and to which operations.
@@ -146,6 +155,9 @@ ANSWERS: dict[str, Answer] = {
     ),
     "201 cut short, and it does not show for 15 seconds": Answer(
         (CUT_SHORT, NEVER_SHOWN), ONLY_IMPORT
+    ),
+    "404, and it is not among all lists": Answer(
+        (Fault("?", "status", status=404), OTHER_LISTS), (Operation.LIST,)
     ),
     "invalid_grant": oauth(400, "invalid_grant"),
     "invalid_client": oauth(401, "invalid_client"),

@@ -192,7 +192,18 @@ def polling() -> dict[str, Meaning]:
 
 
 NO_ID = "Constant Contact's answer about activity … holds no id; run again."
-EMPTY = replace(GOES_ON, does="takes it for an empty collection")
+AMONG_ALL = replace(
+    GOES_ON,
+    does="looks for it among all lists; the run is refused if it is not there either",
+    requests=2,
+    passes=True,
+)
+EMPTY = replace(
+    GOES_ON,
+    does="asks once more, and then takes it for an empty collection",
+    requests=2,
+    passes=True,
+)
 
 SIGN_IN_AGAIN = Meaning(
     "asks again, up to 5 times within 90 seconds",
@@ -270,8 +281,14 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
     | {
         "2xx without what it is for": replace(GOES_ON, does="takes it for the list asked for"),
         "200 about something else": replace(GOES_ON, does="takes it for the list asked for"),
-        "400": final(ListNotFound, NO_LIST, "reads all lists, to name some"),
-        "404": final(ListNotFound, NO_LIST, "reads all lists, to name some"),
+        "400": AMONG_ALL,
+        "404": AMONG_ALL,
+        "404, and it is not among all lists": Meaning(
+            "looks for it among all lists, to name some",
+            requests=2,
+            error=ListNotFound,
+            says=NO_LIST,
+        ),
     },
     Operation.FIELDS: READING
     | {
@@ -339,7 +356,7 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
     | {
         "as promised": replace(GOES_ON, requests=POLLS),
         "2xx without what it is for": replace(
-            GOES_ON, does="asks for each import by its id after five rounds", requests=POLLS
+            GOES_ON, does="asks for each import by its id after five rounds", requests=POLLS + 2
         ),
         "an activity in an unknown state": Meaning(
             "takes it for unfinished, until the window ends", requests=IN_A_WINDOW, pends=True

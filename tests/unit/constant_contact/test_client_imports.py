@@ -302,7 +302,7 @@ class TestAfterALostAnswer:
         stage.script.on(IMPORT, useless).on(ACTIVITIES, answer(401))
         stage.script.on("POST /oauth2/default/v1/token", answer(400, {"error": "invalid_grant"}))
         async with stage.client() as client:
-            with pytest.raises(OutcomeUnknown, match="connect again.*is not known") as caught:
+            with pytest.raises(OutcomeUnknown, match=r"connect again.*is not known") as caught:
                 await send(client)
         assert isinstance(caught.value.__cause__, SignInExpired)
         assert stage.script.count(IMPORT) == 1
@@ -323,7 +323,7 @@ class TestAfterALostAnswer:
         stage.script.on(IMPORT, useless)
         stage.script.on(ACTIVITIES, answer(429, {"error_key": "quota_exceeded"}))
         async with stage.client() as client:
-            with pytest.raises(OutcomeUnknown, match="00:00 UTC.*is not known") as caught:
+            with pytest.raises(OutcomeUnknown, match=r"00:00 UTC.*is not known") as caught:
                 await send(client)
         assert isinstance(caught.value.__cause__, QuotaExceeded)
         assert stage.script.count(IMPORT) == 1

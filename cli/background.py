@@ -1,0 +1,41 @@
+"""Work in threads that do not keep the command from ending."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
+_threads: list[threading.Thread] = []
+
+
+def begin(work: Callable[[], T], name: str) -> Future[T]:
+    """Do something in a thread of its own, which ends with the process at the latest."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # who waits for it may give up, but not take it back
+
+    def do() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 -- raised again by who waits for it
+            done.set_exception(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(do,), name=name, daemon=True)
+    _threads.append(thread)
+    thread.start()
+    return done
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process, at once where a thread of ours still works.
+
+    Python would wait for such a thread, or pull it out from under a library that then aborts.
+    """
+    if not any(thread.is_alive() for thread in _threads):
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
