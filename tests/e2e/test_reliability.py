@@ -17,9 +17,12 @@ from tests.reliability.processes import Commands, commands_against, prefect_runn
 from tests.reliability.soak import Soak, run_soak
 from tests.reliability.truth import find_differences, find_repeats, find_untruths
 
-CASES, KILLS, EXPORTS, SEED = 10, 4, 3, 20
+CASES, KILLS, EXPORTS, SEED = 8, 3, 2, 20
 
-pytestmark = pytest.mark.timeout(600)  # on a machine that others use too
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.timeout(600),  # on a machine that others use too
+]
 
 
 @pytest.fixture(scope="module")

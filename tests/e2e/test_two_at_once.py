@@ -18,6 +18,8 @@ import sandbox
 from sandbox import AppCredentials, Box
 from tests.conftest import Commands, Finished, World, clean_env
 
+pytestmark = pytest.mark.alone
+
 AT_ONCE = 4
 MOST_IN_ANY_SECOND = 4
 WIDE_VALUE = "x" * 255  # the longest a custom field takes

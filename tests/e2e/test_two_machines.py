@@ -23,6 +23,8 @@ from tasks.pace import GRANTS_PER_S, shared_pace
 from tasks.quota import DailyQuota
 from tests.conftest import PrefectServer, World
 
+pytestmark = pytest.mark.alone
+
 # Asks for the turn of all machines and prints when it had it.
 PACED = """
 import asyncio, sys, time
