@@ -260,3 +260,15 @@ def test_contacts_cut_off_without_a_word_fail_the_run_and_are_sent_anew(
         again = export(world, profiles)
         assert again.code == 1
         assert uploads(world) == before + 4
+
+
+def test_export_of_another_name_continues_under_the_first(world: World, profiles: Path) -> None:
+    world.box.script(Fault(operation="file_import", kind="outcome", occurrence=2, state="failed"))
+    first = export(world, profiles, "--name", "Spring")
+    assert first.code == 1
+    before = uploads(world)
+    second = export(world, profiles, "--name", "Spring sale for everybody")
+    assert second.code == 0, second.err
+    assert uploads(world) == before + 1
+    assert {b["file_name"].split(".")[0] for b in second.document["batches"]} == {"spring"}
+    assert second.document["notes"] == []

@@ -184,3 +184,18 @@ def test_lines_that_an_activity_names_are_brought_home_to_profiles(
     other = export(world, tmp_path)
     assert other.document["not_imported_path"] is None
     assert not Path(path).exists()
+
+
+def test_again_repeats_a_delivery_of_which_contacts_were_refused(
+    world: World, tmp_path: Path
+) -> None:
+    good = emails(world, 8)
+    write_profiles(tmp_path, [*good[:4], BAD, ALSO_BAD, *good[4:]])
+    assert export(world, tmp_path).code == 0
+    accepted = len(world.box.state.activities())
+    again = export(world, tmp_path, "--again")
+    assert again.document["status"] == "completed_with_rejects", again.document["message"]
+    assert len(world.box.state.activities()) > accepted
+    assert again.document["counts"]["sent"] == 8
+    assert len(rejects(again)) == 2
+    assert export(world, tmp_path).document["status"] == "nothing_to_do"

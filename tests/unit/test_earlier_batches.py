@@ -1,0 +1,72 @@
+"""Which activity of an earlier run stands for a batch, if any."""
+
+from datetime import UTC, datetime
+from itertools import permutations
+
+import pytest
+
+from constant_contact import Activity, ActivityCounters, ActivityState
+from pipeline import BatchName, ContactBatch
+from schemas.export import ExportRequest
+from schemas.outcome import BatchState
+from tasks.batches import describe_batch
+from tasks.journal import take_over
+from tasks.session import ExportSession, Handover
+
+DIGEST = "a" * 12
+BATCH = ContactBatch(number=1, first=0, rows=10, body=b"", digest=DIGEST)
+
+FULL = Activity("full", ActivityState.COMPLETED, counters=ActivityCounters(person=10))
+SHORT = Activity("short", ActivityState.COMPLETED, counters=ActivityCounters(person=6))
+AT_WORK = Activity("at work", ActivityState.PROCESSING)
+FAILED = Activity("failed", ActivityState.FAILED)
+
+
+def name(*, number: int = 1, digest: str = DIGEST, repeat: int = 0) -> BatchName:
+    return BatchName("gold", "0" * 12, number, digest, repeat)
+
+
+def session_after(*entries: tuple[BatchName, Activity]) -> ExportSession:
+    request = ExportRequest(connection="c", list_id="l", profiles="p", segments=("s",), email="e")
+    session = ExportSession(request, Handover(), datetime.now(UTC), delivery="0" * 12)
+    session.earlier_name = "gold"
+    take_over(session, entries)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("activities", "chosen"),
+    [
+        ([], None),
+        ([FAILED], None),
+        ([SHORT], None),
+        ([FULL], "full"),
+        ([AT_WORK], "at work"),
+        ([SHORT, FULL], "full"),
+        ([SHORT, AT_WORK], "at work"),
+        ([FULL, AT_WORK, SHORT, FAILED], "full"),
+    ],
+)
+def test_complete_import_goes_before_one_at_work_and_a_short_one_does_not_count(
+    activities: list[Activity], chosen: str | None
+) -> None:
+    for ordered in permutations(activities):
+        session = session_after(*((name(), activity) for activity in ordered))
+        outcome, activity = describe_batch(session, BATCH)
+        assert (activity.activity_id if activity else None) == chosen
+        assert outcome.already_accepted is (chosen is not None)
+        if chosen is None:
+            assert (outcome.state, outcome.activity_id) == (BatchState.NOT_SENT, None)
+
+
+def test_latest_repeat_of_which_anything_was_accepted_is_gone_on_with() -> None:
+    session = session_after((name(), FULL), (name(number=2, repeat=1), AT_WORK))
+    assert session.repeat == 1
+    assert describe_batch(session, BATCH)[1] is None
+    assert session.earlier_ids == {"at work"}
+
+
+def test_repeat_that_only_failed_does_not_count() -> None:
+    session = session_after((name(), FULL), (name(repeat=1), FAILED))
+    assert session.repeat == 0
+    assert describe_batch(session, BATCH)[1] is FULL
