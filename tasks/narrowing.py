@@ -47,7 +47,10 @@ class Narrowing:
         self._refusal: RequestRefused | None = None
 
     async def deliver(self, whole: ContactBatch) -> None:
-        """Upload a batch; where it is refused its halves, down to the contacts at fault."""
+        """Upload a batch; where it is refused its halves, down to the contacts at fault.
+
+        Those refused alone count as rejected once another part of their batch was taken.
+        """
         waiting, alone, refusals = [whole], list[ContactBatch](), 0
         while waiting and self._session.stop is None:
             part = self._choose(waiting, refusals)
@@ -72,22 +75,27 @@ class Narrowing:
                 )
             else:
                 waiting[:0] = await self._halve(part)
-        if alone:
+        if self._has_arrived(whole.number):
+            self._reject(alone)
+        elif alone:
             self._unproven.append((whole, alone))
 
     def conclude(self) -> None:
-        """Count who was refused alone as rejected, when no upload is under way any more.
+        """Settle, when no upload is under way any more, what nothing of the own batch proves.
 
-        Where nothing at all was taken it need not be because of them.
+        Where nothing at all was taken it need not be because of the contacts.
         """
         for whole, alone in self._unproven:
             if self._has_arrived():
-                for part in alone:
-                    del self._session.batches[part.number, part.first]
-                    self._session.refused.append(part.first)
+                self._reject(alone)
             elif self._session.stop is None:
                 self._take_back(whole)
             # Else the run ended in the middle, and the next one finds out.
+
+    def _reject(self, alone: list[ContactBatch]) -> None:
+        for part in alone:
+            del self._session.batches[part.number, part.first]
+            self._session.refused.append(part.first)
 
     def _choose(self, waiting: list[ContactBatch], refusals: int) -> ContactBatch:
         if self._has_arrived(waiting[0].number):
