@@ -22,6 +22,7 @@ QUIET_PREFECT = {
 }
 
 DRAIN_TIMEOUT_S = 5.0
+LOOK_EVERY_S = 0.2
 DEBUG_VARIABLE = "SEGMENT_EXPORT_DEBUG"  # tasks.step reads it; importing that takes two seconds
 
 
@@ -47,7 +48,11 @@ def prefect_api(
     with ThreadPoolExecutor(1, "prefect") as executor, EmbeddedPrefect() as embedded:
         is_ready = executor.submit(embedded.wait_until_ready)
         if meanwhile is not None:
-            wait([is_ready, meanwhile], return_when=FIRST_EXCEPTION)
+            # In short waits, as a signal that another thread was given does not end a long one.
+            both: list[Future[Any]] = [is_ready, meanwhile]
+            while wait(both, timeout=LOOK_EVERY_S, return_when=FIRST_EXCEPTION).not_done:
+                if any(one.done() and one.exception() for one in both):
+                    break
             if meanwhile.done():
                 meanwhile.result()
         is_ready.result()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -53,7 +54,9 @@ def proofs(
     folder = tmp_path_factory.mktemp("proofs")
 
     def draw(jobs: dict[str, Job], sample: int) -> list[Job]:
-        options = argparse.Namespace(only="", brief=True, sample=sample, seed=SEED)
+        options = argparse.Namespace(
+            minutes=math.inf, only="", brief=True, sample=sample, seed=SEED
+        )
         return choose(jobs, options)
 
     matrix = draw(matrix_jobs(commands, folder, spots), CASES)

@@ -1,6 +1,7 @@
 """Prove it: `python -m tests.reliability matrix|kills|soak [--sample N] [--write]`."""
 
 import argparse
+import math
 import random
 import signal
 import sys
@@ -36,8 +37,8 @@ def main() -> int:
                 return _soak(commands, folder, spots, options)
             list_jobs = matrix_jobs if options.proof == "matrix" else kill_jobs
             jobs = choose(list_jobs(commands, folder, spots), options)
-            findings = run_jobs(jobs, options.workers)
-    table = tabulate(findings)
+            findings = run_jobs(jobs, options.workers, until_s=60 * options.minutes)
+    table = f"{len(findings):,} of {len(jobs):,} cases were run.\n\n{tabulate(findings)}"
     say(table)
     if options.write:
         write_block(options.proof, table)
@@ -66,21 +67,29 @@ def choose(jobs: dict[str, Job], options: argparse.Namespace) -> list[Job]:
         for name, job in jobs.items()
         if options.only in name and not (options.brief and name.endswith(LENGTHY))
     ]
-    if options.sample is None:
+    if options.sample is None and math.isinf(options.minutes):
         return chosen
     chance = random.Random(options.seed)  # noqa: S311 -- a draw to be had again, no secret
-    return chance.sample(chosen, min(options.sample, len(chosen)))
+    return chance.sample(chosen, min(options.sample or len(chosen), len(chosen)))
 
 
-def run_jobs(jobs: Sequence[Job], workers: int) -> list[Finding]:
-    """Run jobs, so many at once, and tell each that is not as it should be."""
+def run_jobs(jobs: Sequence[Job], workers: int, *, until_s: float = math.inf) -> list[Finding]:
+    """Run jobs, so many at once, and tell each that is not as it should be.
+
+    No more are begun after `until_s` seconds.
+    """
     started = time.monotonic()
     findings = []
+
+    def run_in_time(job: Job) -> Finding | None:
+        return job() if time.monotonic() - started < until_s else None
+
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for future in as_completed([pool.submit(job) for job in jobs]):
-                findings.append(future.result())
-                tell(findings[-1])
+            for future in as_completed([pool.submit(run_in_time, job) for job in jobs]):
+                if (finding := future.result()) is not None:
+                    findings.append(finding)
+                    tell(finding)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way are waited for
             raise
@@ -122,6 +131,12 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="so many cases or exports, drawn by the seed")
     parser.add_argument("--only", default="", help="cases with this in their names")
     parser.add_argument("--brief", action="store_true", help="without those of half a minute")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="begin no more after so long, drawn likewise",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4, help="so many at once")
     parser.add_argument("--write", action="store_true", help="renew docs/reliability.md")

@@ -12,11 +12,12 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 
 from cli.prefect_api import QUIET_PREFECT
+from deployments import saved_exports
 from deployments.automations import FLOW, apply_automations, define_automations
-from deployments.changes import DeploymentRefused, Outcome
+from deployments.changes import DeploymentFailed, DeploymentRefused, Outcome
 from deployments.export_file import SavedExport, read_exports
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, HEARTBEAT_WINDOW_S, is_safe
-from deployments.saved_exports import quote_reason
+from deployments.saved_exports import apply_exports, quote_reason
 from deployments.work_pool import POOL
 from flows.export_segment import export_segment
 
@@ -277,3 +278,16 @@ def test_long_answer_of_prefect_is_cut_at_its_beginning() -> None:
     assert quoted.startswith("…")
     assert quoted.endswith("the end")
     assert len(quoted) == 301
+
+
+def test_deployment_that_does_not_end_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Empty:
+        def read_deployments(self, **_filters: object) -> list[object]:
+            return []
+
+    monkeypatch.setattr(saved_exports, "_PREFECT_TIMEOUT_S", 0.01)
+    with pytest.raises(DeploymentFailed, match=r"has not deployed prefect\.yaml") as caught:
+        apply_exports(cast("SyncPrefectClient", Empty()), tmp_path / "prefect.yaml", [])
+    assert "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tasks.leases import Holder, Lease, shared_lease
+from tasks.repeating import repeating
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +28,7 @@ class Variables:
         self.stored: dict[str, dict[str, Any]] = {}
         self.ids = itertools.count()
         self.is_away = False
+        self.is_cut_by_a_proxy = False
         self.outage: tuple[float, float] | None = None
         self.renews_by_itself = False
 
@@ -53,6 +55,8 @@ class Variables:
     async def request(self, method: str, path: str, json: Any = None) -> httpx.Response:
         if self.is_away:
             raise httpx.ConnectError("away")
+        if self.is_cut_by_a_proxy:
+            return httpx.Response(200, text="<html>")
         names = {variable["name"]: key for key, variable in self.stored.items()}
         last = path.rpartition("/")[2]
         key = names.get(last, "") if "/name/" in path else last
@@ -65,6 +69,7 @@ class Variables:
             return refuse(404)
         elif method == "PATCH":
             self.stored[key]["value"] = json["value"]
+            return httpx.Response(204)
         elif method == "DELETE":
             del self.stored[key]
             return httpx.Response(204)
@@ -157,7 +162,7 @@ async def test_holder_that_fell_silent_is_sure_again_only_after_two_renewals(
 
     async def renew() -> None:
         renewals.set()
-        for _ in range(5):
+        for _ in range(20):
             await asyncio.sleep(0)
 
     held: Lease
@@ -180,3 +185,29 @@ async def test_holder_that_fell_silent_is_sure_again_only_after_two_renewals(
         await renew()
         assert held.is_lost
         assert not held.is_sure
+
+
+async def test_page_of_a_proxy_is_no_answer(variables: Variables) -> None:
+    told: list[str] = []
+    variables.is_cut_by_a_proxy = True
+    async with lease(variables, "a", on_trouble=told.append) as held:
+        assert held.variable_id is None
+    assert "an answer that is not Prefect's" in told[0]
+
+
+async def test_repeated_work_that_is_under_way_is_finished_and_then_ends() -> None:
+    done: list[str] = []
+    begun = asyncio.Event()
+
+    async def work() -> bool:
+        begun.set()
+        await asyncio.sleep(0.01)
+        done.append("finished")
+        return True
+
+    async def at_once(_: float) -> None:
+        await asyncio.sleep(0)
+
+    async with repeating(work, every_s=1.0, takes_s=5.0, sleep=at_once):
+        await begun.wait()
+    assert done == ["finished"]

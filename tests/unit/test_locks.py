@@ -1,13 +1,24 @@
 """What processes of one machine know each other by, and the lock that all machines share."""
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.locks import key_digest, machine_id, machine_pacer, sole_lock
+from constant_contact import SignInUnavailable
+from tasks.connection import BlockTokenStore
+from tasks.locks import (
+    key_digest,
+    machine_id,
+    machine_lock,
+    machine_pacer,
+    remove_forgotten,
+    shared_folder,
+    sole_lock,
+)
 
 
 @pytest.fixture
@@ -70,3 +81,34 @@ async def test_lock_holds_on_this_machine_where_no_prefect_api_is_shared() -> No
         async with asyncio.timeout(5), sole_lock("delivery-1"):
             pass
     assert told == ["this machine"]
+
+
+@pytest.mark.anyio
+async def test_forgotten_files_are_removed_but_not_those_in_use() -> None:
+    folder = shared_folder()
+    async with machine_lock("delivery-held"):
+        for name in ("delivery-old.lock", "requests-old", "sending-old", "machine"):
+            (folder / name).touch()
+        for file in folder.iterdir():
+            os.utime(file, (0, 0))
+        (folder / "sending-new").touch()
+        remove_forgotten.cache_clear()
+        remove_forgotten(folder)
+        left = {file.name for file in folder.iterdir()}
+    assert left == {"delivery-held.lock", "machine", "sending-new"}
+
+
+@pytest.mark.anyio
+async def test_sign_in_that_another_never_finishes_to_renew_is_not_waited_for() -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 50.0
+        return now
+
+    with temporary_settings({PREFECT_API_URL: None}):
+        async with BlockTokenStore("c").lock():
+            with pytest.raises(SignInUnavailable, match="two minutes"):
+                async with BlockTokenStore("c", clock=clock).lock():
+                    raise AssertionError("two have it")
