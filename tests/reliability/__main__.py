@@ -135,7 +135,7 @@ def _read_options() -> argparse.Namespace:
         "--minutes",
         type=float,
         default=math.inf,
-        help="begin no more after so long, drawn likewise",
+        help="begin no more cases after so long",
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4, help="so many at once")
