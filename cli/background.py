@@ -24,6 +24,7 @@ def begin(work: Callable[[], T], name: str) -> Future[T]:
             done.set_exception(error)
 
     thread = threading.Thread(target=copy_context().run, args=(do,), name=name, daemon=True)
+    _threads[:] = [one for one in _threads if one.is_alive()]
     _threads.append(thread)
     thread.start()
     return done

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -172,11 +172,13 @@ class ConstantContact:
         body: bytes,
         list_ids: Collection[str],
         known_ids: Collection[str] = frozenset(),
+        on_send: Callable[[], None] = lambda: None,
     ) -> ImportReceipt:
         """Import a CSV file into lists and return the activity that does it.
 
         `known_ids` are the activities of this file name that the caller has seen and does not
-        want: they are never taken for this import when its answer is lost.
+        want: they are never taken for this import when its answer is lost. `on_send` is told
+        when the request begins: before that it has certainly not arrived.
 
         Raises:
             BodyTooLarge: the request would not be under 4,000,000 bytes; nothing was sent.
@@ -192,6 +194,7 @@ class ConstantContact:
             list_ids=list_ids,
             known_ids=known_ids,
             patience=self._patience,
+            on_send=on_send,
         )
 
 

@@ -6,7 +6,7 @@ anything is sent again.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -77,6 +77,7 @@ async def import_file(
     list_ids: Collection[str],
     known_ids: Collection[str],
     patience: Patience,
+    on_send: Callable[[], None],
 ) -> ImportReceipt:
     """Import a CSV file into lists and return the activity that does it."""
     _check_import(file_name, body, list_ids)
@@ -90,7 +91,7 @@ async def import_file(
         if attempts > 1:
             session.count_repeat()
         try:
-            return ImportReceipt(await _post(session, file_name, body, list_ids))
+            return ImportReceipt(await _post(session, file_name, body, list_ids, on_send))
         except QueueFull as error:
             # Certainly not accepted. Faults while polling do not make it a fault of this request:
             # the next try says whether there is room.
@@ -139,10 +140,14 @@ def _may_send_again(error: BaseException) -> bool:
 
 
 async def _post(
-    session: Session, file_name: str, body: bytes, list_ids: Collection[str]
+    session: Session,
+    file_name: str,
+    body: bytes,
+    list_ids: Collection[str],
+    on_send: Callable[[], None],
 ) -> Activity:
     response = await session.post_file(
-        _PATH, form=_form(list_ids), file=(file_name, body, _CSV_TYPE)
+        _PATH, form=_form(list_ids), file=(file_name, body, _CSV_TYPE), on_send=on_send
     )
     activity = Activity.from_json(read_json(response))
     if activity is None:

@@ -42,6 +42,7 @@ class Call:
     form: Mapping[str, str] | None = None
     file: tuple[str, bytes, str] | None = field(default=None, repr=False)  # holds people
     tally: str = ""
+    on_send: Callable[[], None] = lambda: None
 
     @property
     def what(self) -> str:
@@ -151,10 +152,18 @@ class Session:
             call = Call("GET", resolve_next(self._base, href), tally=tally)
 
     async def post_file(
-        self, path: str, *, form: Mapping[str, str], file: tuple[str, bytes, str]
+        self,
+        path: str,
+        *,
+        form: Mapping[str, str],
+        file: tuple[str, bytes, str],
+        on_send: Callable[[], None],
     ) -> httpx.Response:
-        """POST a file once: whether it may be repeated is for the caller to find out."""
-        call = Call("POST", self._url(path), form=form, file=file, tally="uploads")
+        """POST a file once: whether it may be repeated is for the caller to find out.
+
+        `on_send` is told when its turn has come.
+        """
+        call = Call("POST", self._url(path), form=form, file=file, tally="uploads", on_send=on_send)
         return await self._send(call)
 
     def count_repeat(self) -> None:
@@ -204,6 +213,7 @@ class Session:
         self._counts["total"] += 1
         if call.tally:
             self._counts[call.tally] += 1
+        call.on_send()
         try:
             async with asyncio.timeout(self.retrier.request_limit_s()):
                 response = await self._http.request(

@@ -115,7 +115,7 @@ def phrase_outcome(
             )
             return "; ".join([delivered, *_remainders(counts)]) + "."
         case Status.FAILED | Status.INCOMPLETE:
-            return " ".join(part for part in [*_troubles(batches, stop), imbalance] if part)
+            return " ".join(part for part in [*_troubles(counts, batches, stop), imbalance] if part)
 
 
 def _remainders(counts: Counts) -> list[str]:
@@ -134,7 +134,7 @@ def _remainders(counts: Counts) -> list[str]:
     return parts
 
 
-def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
+def _troubles(counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
     refused = [batch for batch in batches if batch.state is BatchState.REFUSED]
     lost = [batch for batch in batches if batch.state.is_lost and batch not in refused]
     parts = []
@@ -156,13 +156,15 @@ def _troubles(batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
     unclear = [b for b in batches if b.state is BatchState.UNKNOWN and b.activity_id is None]
     pending = [b for b in batches if b.state.is_pending and b not in unclear]
     unsent = [batch for batch in batches if batch.state is BatchState.NOT_SENT]
-    if pending or unsent or unclear:
+    uncut = counts.sent - sum(batch.rows for batch in batches) if batches else 0
+    if pending or unsent or unclear or uncut > 0:
         imported = sum(batch.state is BatchState.COMPLETED for batch in batches)
         listed = [
             f"{_count(imported, 'batch', 'batches')} imported",
             f"{len(pending):,} still being imported",
             *([f"{len(unclear):,} sent without an answer"] if unclear else []),
             f"{len(unsent):,} not sent",
+            *([f"{_count(uncut, 'contact')} not in a batch yet"] if uncut > 0 else []),
         ]
         parts.append(f"{', '.join(listed)}. {CONTINUE}")
         if any(batch.state is BatchState.UNKNOWN for batch in pending):

@@ -56,6 +56,7 @@ async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
         body=batch.body,
         list_ids=[session.list_id],
         known_ids=session.earlier_ids,
+        on_send=lambda: session.begun.add(key),
     )
     note_activity(session, key, batch, receipt.activity)
     return UploadReceipt(receipt.activity.activity_id, receipt.activity.state.value)
@@ -131,6 +132,7 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
     key = batch.number, batch.first
     ticket = BatchTicket(batch.number, batch.first, batch.rows, session.batches[key].file_name)
     session.waiting[key] = batch
+    session.begun.discard(key)
     try:
         await upload_batch(ticket)
     except RequestRefused as error:
@@ -140,8 +142,9 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
         session.stop = session.stop or explain_stop(error)
     except EXPORT_ERRORS as error:
         session.stop = session.stop or explain_stop(error)
-    except asyncio.CancelledError:  # whether it has arrived is not known
-        _set_state(session, key, BatchState.UNKNOWN)
+    except asyncio.CancelledError:
+        if key in session.begun:  # whether it has arrived is not known
+            _set_state(session, key, BatchState.UNKNOWN)
         raise
     finally:
         del session.waiting[key]

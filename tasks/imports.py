@@ -103,6 +103,6 @@ async def _ask_for_missing_counters(session: ExportSession) -> None:
 
 
 def _tell_progress(session: ExportSession) -> None:
-    batches = session.batches.values()
+    batches = [batch for batch in session.batches.values() if batch.activity_id is not None]
     ended = sum(batch.rows for batch in batches if not batch.state.is_pending)
     session.tell(Progress(Stage.IMPORT, ended, sum(batch.rows for batch in batches), "contacts"))

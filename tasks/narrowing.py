@@ -74,6 +74,10 @@ class Narrowing:
                     "requests; the parts that are left are reported as refused."
                 )
             else:
+                self._session.note(
+                    f"Batch {whole.number} was refused (status {refusal.status}): it is halved to "
+                    "find the contacts at fault."
+                )
                 waiting[:0] = await self._halve(part)
         if self._has_arrived(whole.number):
             self._reject(alone)
@@ -125,7 +129,10 @@ class Narrowing:
         key = part.number, part.first
         batch = self._session.batches[key]
         self._session.batches[key] = batch.model_copy(update={"state": BatchState.REFUSED})
-        self._session.note(f"Batch {part.number} was refused: {self._refusal}")
+        self._session.note(
+            f"Batch {part.number} was refused, and so were the parts of it that were tried: "
+            f"{self._refusal}"
+        )
 
     def _has_arrived(self, number: int | None = None) -> bool:
         return any(

@@ -32,7 +32,7 @@ async def plan_export(session: ExportSession) -> ExportPlan:
     quota = forecast_quota(
         requests.needed, used=requests.used_today, daily=requests.daily, now=session.now()
     )
-    obstacle = quota or _find_obstacle(session, time)
+    obstacle = quota or _find_obstacle(time)
     prepared = session.require_prepared()
     verdicts = prepared.verdicts
     return ExportPlan(
@@ -82,12 +82,12 @@ def contacts_per_second(activities: Iterable[Activity]) -> float | None:
     return contacts / busy_s if contacts and busy_s else None
 
 
-def _find_obstacle(session: ExportSession, time: PlannedTime) -> str:
+def _find_obstacle(time: PlannedTime) -> str:
     if time.expected_s <= time.window_s:
         return ""
     return (
-        f"It would take about {time.expected_s / 60:,.0f} minutes, and the window has "
-        f"{session.request.window_minutes:g}: raise --window-minutes, or run it again to continue."
+        f"It would take about {time.expected_s:,.1f} s, and the window has "
+        f"{time.window_s:,.1f}: raise --window-minutes, or run it again to continue."
     )
 
 
@@ -105,11 +105,12 @@ def _phrase(
     if not unsent:
         return f"It would send nothing: {destination} has all {sent:,} contacts of this delivery."
     accepted = len(batches) - len(unsent)
+    noun = "batch" if len(unsent) == 1 else "batches"
     took = f"in about {time.expected_s:,.0f} s"
     if time.import_s is None:
         took = f"in about {time.upload_s:,.0f} s, and as long as Constant Contact imports"
     return (
         f"It would send {sum(batch.rows for batch in unsent):,} contacts to {destination}: "
-        f"{len(unsent):,} batches{f' ({accepted:,} more are there)' if accepted else ''}, about "
+        f"{len(unsent):,} {noun}{f' ({accepted:,} more are there)' if accepted else ''}, up to "
         f"{requests.needed:,} requests, {took}."
     )

@@ -33,14 +33,14 @@ def forecast_quota(needed: int, *, used: int, daily: int, now: datetime) -> str 
     """Say why an export does not fit into what is left of today's quota; None when it does."""
     if needed > daily:
         return (
-            f"This export needs about {needed:,} requests, and a day's quota is {daily:,}: export "
+            f"This export needs up to {needed:,} requests, and a day's quota is {daily:,}: export "
             "smaller segments or send fewer attributes."
         )
     if used + needed <= daily:
         return None
     return (
         f"{used:,} of {daily:,} requests of today's quota are used under this API key, and this "
-        f"export needs about {needed:,}; the quota returns {phrase_quota_return(now)}. "
+        f"export needs up to {needed:,}; the quota returns {phrase_quota_return(now)}. "
         "Run it then."
     )
 

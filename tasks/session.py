@@ -83,6 +83,7 @@ class ExportSession:
         earlier_ids: all activities that ever carried a name of this repeat.
         batches: by number and place; the parts of a batch that was refused take its place.
         waiting: batches under way, with their bodies.
+        begun: batches whose request has begun, and so may have arrived.
         named_lines: lines of a batch's file that its activity names as errors.
         refused: positions in the delivery of the contacts refused one by one.
         one_line_each: batches whose contacts are a line each, so that lines name contacts.
@@ -110,6 +111,7 @@ class ExportSession:
     earlier_ids: frozenset[str] = frozenset()
     batches: dict[BatchKey, BatchOutcome] = field(default_factory=dict)
     waiting: dict[BatchKey, ContactBatch] = field(default_factory=dict)
+    begun: set[BatchKey] = field(default_factory=set)
     named_lines: dict[BatchKey, tuple[int, ...]] = field(default_factory=dict)
     refused: list[int] = field(default_factory=list)
     one_line_each: set[BatchKey] = field(default_factory=set)

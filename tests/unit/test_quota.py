@@ -26,13 +26,13 @@ def test_export_that_fits_is_not_held_back(needed: int, used: int) -> None:
 def test_export_that_does_not_fit_says_what_is_used_and_when_to_run() -> None:
     assert forecast_quota(1_120, used=8_881, daily=10_000, now=EVENING) == (
         "8,881 of 10,000 requests of today's quota are used under this API key, and this export "
-        "needs about 1,120; the quota returns at 00:00 UTC, in 2 h 13 min. Run it then."
+        "needs up to 1,120; the quota returns at 00:00 UTC, in 2 h 13 min. Run it then."
     )
 
 
 def test_export_larger_than_a_day_is_not_told_to_wait() -> None:
     assert forecast_quota(10_001, used=0, daily=10_000, now=EVENING) == (
-        "This export needs about 10,001 requests, and a day's quota is 10,000: export smaller "
+        "This export needs up to 10,001 requests, and a day's quota is 10,000: export smaller "
         "segments or send fewer attributes."
     )
 
