@@ -51,6 +51,7 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
     The contacts are prepared while a Prefect API starts; bad input ends the command at once.
     """
     started_at = datetime.now(UTC)
+    told: list[ExportOutcome] = []
     try:
         report_dir = open_report_folder(request)
     except ReportUnwritable as error:
@@ -67,10 +68,11 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
                 on_progress=watcher.on_progress,
                 on_event=watcher.on_event,
                 on_note=watcher.say,
+                on_outcome=told.append,
                 ends_when_stopped=True,
             )
             with handing_over(handover):
-                return run_until_stopped(lambda: _run_flow(request), say=watcher.say)
+                return run_until_stopped(lambda: _run_flow(request, told), say=watcher.say)
     except EXPORT_ERRORS as error:
         return _refuse(request, error)
     finally:
@@ -78,9 +80,17 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
             discard_if_empty(report_dir)
 
 
-async def _run_flow(request: ExportRequest) -> ExportOutcome:
-    state: State[Any] = await export_segment(request, return_state=True)
-    outcome = await state.aresult(raise_on_failure=False)
+async def _run_flow(request: ExportRequest, told: list[ExportOutcome]) -> ExportOutcome:
+    """Run the flow; what it told of its outcome holds, whatever Prefect's API makes of its end."""
+    try:
+        state: State[Any] = await export_segment(request, return_state=True)
+        if told:
+            return told[-1]
+        outcome = await state.aresult(raise_on_failure=False)
+    except Exception:
+        if not told:
+            raise
+        return told[-1]
     if not isinstance(outcome, ExportOutcome):
         raise outcome
     return outcome
