@@ -14,7 +14,7 @@ from constant_contact import (
 from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
 from tasks.narrowing import Narrowing
-from tasks.sending import clear_mark, keeping_marked, mark_sending
+from tasks.sending import keeping_marked, mark_sending
 from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
 from tasks.stops import EXPORT_ERRORS, explain_stop
@@ -88,8 +88,6 @@ async def upload_batches() -> None:
             uploads.create_task(_deliver(narrowing, unsent, slots))
     for narrowing in narrowings:
         narrowing.conclude()
-    if BatchState.UNKNOWN not in {batch.state for batch in session.batches.values()}:
-        clear_mark(session)  # every answer is there: whoever comes next need not wait
 
 
 async def _make_next(

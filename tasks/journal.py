@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from constant_contact import Activity, WindowClosed
 from pipeline import BatchName, parse_batch_file_name
 from pipeline.outcome import Stop
-from schemas.outcome import BatchState
 from tasks.locks import sole_lock
 from tasks.sending import clear_mark, seconds_unsettled
 from tasks.session import ExportSession, current_session
@@ -130,6 +129,7 @@ async def sole_run(session: ExportSession) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            states = {batch.state for batch in session.batches.values()}
-            if session.has_read_journal and BatchState.UNKNOWN not in states:
+            # An import that is not seen to have ended need not be shown yet to whoever comes next.
+            is_shown = not any(batch.state.is_pending for batch in session.batches.values())
+            if session.has_read_journal and is_shown:
                 clear_mark(session)

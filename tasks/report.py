@@ -57,8 +57,10 @@ async def settle_outcome(session: ExportSession) -> ExportOutcome:
 def conclude(session: ExportSession) -> ExportOutcome:
     """Put together everything that is known of a run, however far it came."""
     prepared = session.prepared
-    batches = tuple(session.batches[number] for number in sorted(session.batches))
     is_refused = session.stop is not None and session.stop.is_refusal and not session.has_uploaded
+    # A refused run has delivered nothing, and so tells of no contacts and no batches.
+    listed = () if is_refused else sorted(session.batches)
+    batches = tuple(session.batches[key] for key in listed)
     judged = count_verdicts(prepared) if prepared and not is_refused else Counts()
     counts = add_up(judged, batches)
     imbalance = find_imbalance(counts, batches, all_cut=session.all_cut)
@@ -85,7 +87,6 @@ def conclude(session: ExportSession) -> ExportOutcome:
             "Constant Contact gave more error messages than its counters tell of; look at the "
             "activities in question in Constant Contact."
         )
-    # A refused run tells of nothing that was delivered, and so of nobody who was not.
     verdicts = prepared.verdicts if prepared and not is_refused else None
     return ExportOutcome(
         status=status,

@@ -10,6 +10,7 @@ import polars as pl
 from tests.reliability.delivery import CONTACTS, DUPLICATES, INVALID, Attempt, Delivery
 
 ENDED_WELL = {"completed", "completed_with_rejects", "nothing_to_do"}
+FIRST_REFUSAL = 300  # the first status that says that nothing was taken
 WENT_WRONG = {"failed", "cancelled", "timed_out"}
 ALL_PROFILES = CONTACTS + INVALID + DUPLICATES
 IMPORT = "file_import"
@@ -94,7 +95,10 @@ def _code_untruths(document: dict[str, Any], attempt: Attempt) -> Iterator[str]:
         yield f"exit code {attempt.ended.code} with status {document['status']}, wanted {code}"
     if not document["message"].strip() or "\n" in document["message"]:
         yield "the message is not one line"
-    uploads = sum(request.operation == IMPORT for request in attempt.requests)
+    uploads = sum(
+        request.operation == IMPORT and request.status < FIRST_REFUSAL
+        for request in attempt.requests
+    )
     is_begun = any(batch["activity_id"] for batch in document["batches"])
     if document["refused"] and (uploads or is_begun):
         yield "refused, though something was uploaded"
