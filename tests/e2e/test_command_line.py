@@ -96,17 +96,18 @@ def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path, ending: signa
             "--list-id", world.list_id, "--profiles", profiles, "--segment", "Gold",
             "--email", "EMail",
         ],
-        stderr=subprocess.PIPE, text=True, env=world.commands.env, cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=world.commands.env, cwd=tmp_path,
     ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:
             if "Waiting for imports" in line:
                 break
         process.send_signal(ending)
-        said = process.stderr.read()
-        code = process.wait(timeout=60)
+        said = "".join(process.communicate(timeout=60))
+        code = process.returncode
     assert code == 1
-    assert "Run the same command again to continue" in said
+    assert "Run the same export again to continue" in said
     assert "Traceback" not in said
 
 

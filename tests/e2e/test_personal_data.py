@@ -48,7 +48,7 @@ def test_no_personal_data_and_no_secret_in_anything_written_but_the_rejects(
         outputs = [connect(commands, box, "box", secrets)]
         box.script(
             Fault(
-                operation="file_import", kind="status", status=400,
+                operation="file_import", kind="status", status=415,
                 body='[{"error_key":"bad","error_message":"zanzibarina1@example.com is bad"}]',
             )
         )  # fmt: skip

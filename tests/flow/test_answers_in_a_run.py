@@ -198,8 +198,8 @@ def test_running_it_again_delivers_the_rest_and_nothing_twice(
 
 
 def test_an_unknown_list_is_refused_by_its_name(world: World, profiles: Path) -> None:
-    world.box.script(Fault("list", "status", status=404, repeat=FOR_EVER))
-    done = export(world, profiles)
+    unknown = replace(world, list_id="2f9d7c31-5b0e-4c0f-8a43-6d1b7e5f9a10")
+    done = export(unknown, profiles)
     assert done.code == RUNS[ListNotFound, Stage.BEFORE].exit_code
     assert "has no contact list" in done.err
 
