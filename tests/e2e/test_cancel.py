@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from sandbox import Fault
 from tests.conftest import ROOT, PrefectServer, World
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 CONTACTS = 50
 HANG_S = 300.0  # longer than the test
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
@@ -77,7 +77,7 @@ def worker(prefect_server: PrefectServer) -> Iterator[None]:
     yield
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     for child in children:
         if child.is_running():
             child.kill()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, Commands, PrefectServer, World, clean_env
 
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 
 
 def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:

@@ -16,7 +16,7 @@ import pytest
 from sandbox import Fault
 from tests.conftest import Finished, World
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 CONTACTS = 50
 
 

@@ -91,7 +91,7 @@ def test_machines_that_take_over_from_a_dead_one_never_hold_it_together(
         while read_holder(prefect_server, name) != "victim":
             assert time.monotonic() < others_start_by
         time.sleep(4.0)  # they are waiting by now
-        killed_at = time.monotonic()
+        died_at = time.monotonic()
         victim.process.send_signal(signal.SIGKILL)
         spans = sorted(span for other in others for span in other.finish())
     finally:
@@ -99,9 +99,7 @@ def test_machines_that_take_over_from_a_dead_one_never_hold_it_together(
             worker.end()
     assert len(spans) == 9
     assert all(begun >= ended for (_, ended), (begun, _) in pairwise(spans))
-    # It expires when it has not been renewed for so long; then somebody looks, a poll later.
-    assert spans[0][0] - killed_at < EXPIRES_S * 1.5 + 2.0
-    assert spans[0][0] > killed_at
+    assert spans[0][0] > died_at
     assert read_holder(prefect_server, name) is None
 
 
@@ -123,9 +121,11 @@ async def test_same_machine_takes_over_at_once_what_its_dead_process_held(
     dead = Worker(api, name, "here", times=1, hold_s=60)
     dead.wait_until_held()
     dead.end()
-    begun = time.monotonic()
-    async with shared_lease(name, holder=Holder("next", "here"), expires_s=60):
-        assert time.monotonic() - begun < 10
+
+    def wait(holder: str) -> None:
+        raise AssertionError(f"it waits for {holder}")
+
+    async with shared_lease(name, holder=Holder("next", "here"), expires_s=60, while_waiting=wait):
         assert read_holder(api, name) == "next"
 
 
@@ -179,13 +179,11 @@ async def test_work_goes_on_when_the_api_is_gone(name: str) -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    begun = time.monotonic()
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
         async with shared_lease(
             name, holder=Holder("a", "a"), on_trouble=told.append, expires_s=2.0
         ) as lease:
             assert lease.variable_id is None
-    assert time.monotonic() - begun < 15
     (remark,) = told
     assert remark == (
         "Prefect's API cannot tell whether another machine is at work on the same (ConnectError); "

@@ -103,6 +103,6 @@ def test_embedded_prefect_ends_with_its_parent_however_that_ends(
         assert parent.stdout is not None
         server = psutil.Process(int(parent.stdout.readline()))
         parent.send_signal(ending)
-        parent.wait(timeout=10)
+        parent.wait(timeout=60)
         server.wait(timeout=30)
     assert not server.is_running()
