@@ -5,16 +5,13 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from cli.commands import connecting, deploying, exporting, trying
 from cli.errors import FAILED, REFUSED, CommandEnded, CommandError
-from cli.options import JsonOption, taking_export_options
-from cli.prefect_api import isolate_prefect, keep_prefect_quiet
-
-if TYPE_CHECKING:
-    from schemas.export import ExportRequest
+from cli.prefect_api import keep_prefect_quiet
 
 app = typer.Typer(
     name="segment-export",
@@ -28,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+for group in (exporting, connecting, deploying, trying):
+    app.add_typer(group.app)
 
 STOPPED = "stopped. Run the same command again to continue where it stopped."
 MISUSED = "The arguments make no sense; standard error says which."
@@ -49,176 +48,6 @@ def teach(
         typer.echo(f"segment-export {installed_version('segment-export')}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-@app.command()
-@taking_export_options
-def run(request: "ExportRequest", as_json: JsonOption = False) -> None:
-    """Deliver the members of segments to a contact list, now.
-
-    Running the same command again after an interruption continues where it stopped; a delivery
-    that is complete is not repeated unless --again is given.
-
-    Example: `segment-export run --connection acme --list-id 7a1f… --profiles profiles.parquet
-    --memberships memberships.parquet --segment Loyalty_High --email EMail
-    --first-name FirstName --last-name LastName`
-    """
-    from cli.run import run_export
-
-    raise CommandEnded(run_export(request, as_json=as_json))
-
-
-@app.command()
-@taking_export_options
-def plan(request: "ExportRequest", as_json: JsonOption = False) -> None:
-    """Tell what `run` would do with the same options, and send nothing.
-
-    Counts by verdict, batches, requests against the day's quota, time against the window. With
-    --report-dir the lists of rejected and amended profiles are written, to look at beforehand.
-
-    Exit code: 0 when all would be delivered, or is already; 1 when it would not be done within
-    the window; 2 when it would be refused.
-    """
-    from cli.plan import show_plan
-
-    raise CommandEnded(show_plan(request, as_json=as_json))
-
-
-@app.command()
-def connect(
-    name: Annotated[str, typer.Argument(help="How to call the connection.")],
-    client_id: Annotated[
-        str, typer.Option(help="The API key (client id) of the Constant Contact application.")
-    ],
-    refresh_token_file: Annotated[
-        Path, typer.Option(metavar="FILE", help="A file that holds a refresh token.")
-    ],
-    client_secret_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="A file that holds the client secret; none for a public client."
-        ),
-    ] = None,
-    api_url: Annotated[
-        str, typer.Option(metavar="URL", help="The API's address, up to and with /v3.")
-    ] = "https://api.cc.email/v3",
-    auth_url: Annotated[
-        str, typer.Option(metavar="URL", help="The sign-in service's address.")
-    ] = "https://authz.constantcontact.com/oauth2/default/v1",
-    display_name: Annotated[str, typer.Option(help="A name for people; NAME if empty.")] = "",
-    may_use: Annotated[
-        list[str] | None,
-        typer.Option(help="Who may use the connection; administrators if not given."),
-    ] = None,
-    contact_allowance: Annotated[
-        int | None,
-        typer.Option(min=0, help="The most contacts that the contract allows in one export."),
-    ] = None,
-    daily_requests: Annotated[
-        int,
-        typer.Option(
-            min=1, help="The most requests a day under this API key; partners may have more."
-        ),
-    ] = 10_000,
-    accept_data_privacy: Annotated[
-        bool,
-        typer.Option(
-            "--accept-data-privacy", help="Agree that personal data leaves to Constant Contact."
-        ),
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Create a connection to a Constant Contact account, and check that it works.
-
-    Secrets are read from files, never from the command line. Connecting a name again renews its
-    sign-in.
-    """
-    from cli.connect import ConnectionForm, connect_account
-
-    form = ConnectionForm(
-        name=name,
-        client_id=client_id,
-        client_secret_file=client_secret_file,
-        refresh_token_file=refresh_token_file,
-        api_url=api_url,
-        auth_url=auth_url,
-        display_name=display_name or name,
-        may_use=tuple(may_use or ["administrators"]),
-        contact_allowance=contact_allowance,
-        daily_requests=daily_requests,
-        accepts_data_privacy=accept_data_privacy,
-    )
-    connect_account(form, as_json=as_json)
-
-
-@app.command()
-def deploy(
-    file: Annotated[
-        Path, typer.Option(metavar="FILE", help="The file that holds the saved exports.")
-    ] = Path("prefect.yaml"),
-    as_json: JsonOption = False,
-) -> None:
-    """Put the saved exports of prefect.yaml on your Prefect server, with all that they need.
-
-    That is the work pool `exports`, the exports themselves, and two automations that mark a run
-    Crashed when its process is gone. It tells what was created, updated or left unchanged; doing
-    it again changes nothing. Saving an export runs nothing.
-
-    Needs a server: `prefect server start` in another terminal, and
-    `export PREFECT_API_URL=http://127.0.0.1:4200/api` here.
-    """
-    from cli.deploy import deploy_exports
-
-    deploy_exports(file, as_json=as_json)
-
-
-@app.command()
-def demo(
-    profiles: Annotated[
-        int, typer.Option(min=1, max=5_000_000, help="How many profiles to make up.")
-    ] = 100_000,
-    folder: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where data and report are kept to look at.")
-    ] = Path("segment-export-demo"),
-    as_json: JsonOption = False,
-) -> None:
-    """Show a whole export on made-up customers, into a stand-in Constant Contact; needs nothing."""
-    isolate_prefect(folder)  # before anything imports Prefect, which reads its settings once
-    from cli.demo import run_demo
-
-    raise CommandEnded(run_demo(profiles, folder, as_json=as_json))
-
-
-@app.command()
-def sandbox(
-    port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1; 0 picks one.")] = 8080,
-    folder: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the sandbox's secrets are put (private).")
-    ] = Path("segment-export-sandbox"),
-    contact_list: Annotated[
-        list[str] | None,
-        typer.Option("--list", metavar="NAME", help="A contact list to create; may be repeated."),
-    ] = None,
-    custom_field: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LABEL", help="A custom field to create; may be repeated."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Serve a stand-in Constant Contact on this machine, to try exports without an account.
-
-    It is as strict as the published contract, keeps everything in memory, and is driven from
-    outside under /sandbox (faults, requests, what a list holds).
-    """
-    from cli.sandbox import serve_sandbox
-
-    serve_sandbox(
-        port=port,
-        folder=folder,
-        lists=contact_list or ["Sandbox list"],
-        custom_fields=custom_field or [],
-        as_json=as_json,
-    )
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The commands as Typer sees them: options and help. Heavy imports happen inside them."""
