@@ -96,7 +96,7 @@ def _code_untruths(document: dict[str, Any], attempt: Attempt) -> Iterator[str]:
     if not document["message"].strip() or "\n" in document["message"]:
         yield "the message is not one line"
     uploads = sum(
-        request.operation == IMPORT and request.status < FIRST_REFUSAL
+        request.operation == IMPORT and (request.status or FIRST_REFUSAL) < FIRST_REFUSAL
         for request in attempt.requests
     )
     is_begun = any(batch["activity_id"] for batch in document["batches"])
