@@ -101,7 +101,7 @@ def read_export_options(
         memberships=memberships,
         customer_id=customer_id,
         newest_by=newest_by,
-        as_of=as_of or None,
+        as_of=as_of,
         window_minutes=window_minutes,
         max_profiles=max_profiles,
         report_dir=report_dir,

@@ -52,7 +52,7 @@ class Selection:
             memberships=memberships,
             customer_id=request.customer_id,
             max_profiles=request.max_profiles,
-            as_of=request.as_of.isoformat() if request.as_of else "",
+            as_of=request.as_of,
         )
 
 
@@ -161,18 +161,19 @@ def _dated_paths(request: ExportRequest) -> tuple[str, str]:
     """Put the snapshot's date where the paths ask for it: `{as_of}` or `{as_of:%Y/%m/%d}`."""
     paths = request.profiles, request.memberships
     has_placeholder = any(_PLACEHOLDER.search(path) for path in paths)
-    if has_placeholder and request.as_of is None:
+    as_of = request.snapshot_date
+    if has_placeholder and as_of is None:
         raise MappingInvalid(
             "A path holds {as_of} but no snapshot date is given: add one (--as-of YYYY-MM-DD)."
         )
-    if request.as_of is None:
+    if as_of is None:
         return paths
     if not has_placeholder:
         raise MappingInvalid(
-            f"The snapshot date {request.as_of} is given but no path holds {{as_of}}: write it "
+            f"The snapshot date {as_of} is given but no path holds {{as_of}}: write it "
             "where the date belongs (--profiles, --memberships) or leave the date out."
         )
-    return _put_date(paths[0], request.as_of), _put_date(paths[1], request.as_of)
+    return _put_date(paths[0], as_of), _put_date(paths[1], as_of)
 
 
 def _put_date(path: str, as_of: date) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class AttributeMapping(BaseModel):
@@ -103,10 +103,12 @@ class ExportRequest(BaseModel):
         "with the highest value goes. Without it, the one with the lowest key.",
         json_schema_extra={"position": 11},
     )
-    as_of: date | None = Field(
-        default=None,
+    as_of: str = Field(
+        default="",
+        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
         title="Snapshot date",
-        description="The date that `{as_of}` in the paths stands for.",
+        description="The date (YYYY-MM-DD) that `{as_of}` in the paths stands for. Leave empty "
+        "where the paths hold none.",
         json_schema_extra={"position": 12},
     )
     window_minutes: float = Field(
@@ -145,3 +147,16 @@ class ExportRequest(BaseModel):
         "from the segments.",
         json_schema_extra={"position": 17},
     )
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _read_date(cls, value: object) -> object:
+        """Take a date or its text. A plain text field: Prefect's form has no empty date."""
+        if isinstance(value, str) and value:
+            date.fromisoformat(value)
+        return value.isoformat() if isinstance(value, date) else value
+
+    @property
+    def snapshot_date(self) -> date | None:
+        """Return the snapshot's date, if there is one."""
+        return date.fromisoformat(self.as_of) if self.as_of else None
