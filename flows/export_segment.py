@@ -27,7 +27,8 @@ from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
 def name_run() -> str:
     """Name a flow run for what it delivers and through which connection."""
     request = ExportRequest.model_validate(flow_run.parameters["request"])
-    return f"{request.name or ' + '.join(request.segments)} → {request.connection}"
+    what = request.name or " + ".join(request.segments)
+    return f"{what} → {request.connection or 'no connection'}"
 
 
 @flow(name="export-segment", flow_run_name=name_run, retries=0)

@@ -25,10 +25,10 @@ class ExportRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     connection: str = Field(
-        min_length=1,
         title="Connection",
         description="The name of the connection to deliver through, as given to "
-        "`segment-export connect`.",
+        "`segment-export connect`. An export whose connection was taken away has none, and does "
+        "not run.",
         json_schema_extra={"position": 0},
     )
     list_id: str = Field(

@@ -31,6 +31,11 @@ from tasks.shared_api import has_shared_api
 TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
 LONGEST_TURN_S = 120.0  # of others; who takes longer to renew a sign-in has stopped
 
+DETACHED = (
+    "The export has no connection any more: it was taken away. Ask an administrator for one "
+    "(`segment-export connect NAME`), name it as the export's connection, and run it again."
+)
+
 
 class ConstantContactConnection(Block):
     """Sign-in to one Constant Contact account: who may use it, and what the contract allows.
@@ -95,6 +100,8 @@ async def load_connection(name: str) -> ConstantContactConnection:
     Raises:
         UnknownConnection: with near names, or the command that makes one.
     """
+    if not name.strip():
+        raise UnknownConnection(DETACHED)
     names = await list_connections()
     slug = connection_slug(name)
     if slug in names:

@@ -50,6 +50,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     "too many profiles": ({"--max-profiles": "1"}, ["2", "1"]),
     "wrong type of a column": ({"--email": "Age"}, ["'Age'"]),
     "unknown connection": ({"--connection": "nobody"}, ["nobody"]),
+    "connection taken away": ({"--connection": " "}, ["no connection any more", "administrator"]),
     "unknown list": (
         {"--list-id": "00000000-0000-4000-8000-000000000000"},
         ["00000000-0000-4000-8000-000000000000"],
