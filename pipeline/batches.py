@@ -94,7 +94,7 @@ def iter_batches(
             )
         yield _encode(number, first, contacts, size_bytes)
         first += contacts.height
-    _log.info("%s batches were made", f"{number:,}")
+    _log.info("Made %s", f"{number:,} batch" if number == 1 else f"{number:,} batches")
 
 
 def _amend(contacts: pl.DataFrame, suspects: pl.Series) -> pl.DataFrame:
