@@ -28,10 +28,17 @@ class SandboxPlace:
     @property
     def connect_command(self) -> str:
         """Give the command that connects to it."""
+        return self._command(f"--refresh-token-file {self.refresh_token_file} ")
+
+    @property
+    def sign_in_command(self) -> str:
+        """Give the command that signs in to it by browser."""
+        return self._command("")
+
+    def _command(self, option: str) -> str:
         return (
             f"{command_path('segment-export')} connect sandbox --client-id {self.client_id} "
-            f"--client-secret-file {self.client_secret_file} "
-            f"--refresh-token-file {self.refresh_token_file} "
+            f"--client-secret-file {self.client_secret_file} {option}"
             f"--api-url {self.api_url} --auth-url {self.auth_url} --accept-data-privacy"
         )
 
@@ -88,6 +95,8 @@ def _describe(place: SandboxPlace) -> str:
         f"A stand-in Constant Contact answers at {place.api_url}; nothing leaves this machine.\n"
         f"Its contact lists:\n{lists}"
         f"Connect to it from another terminal:\n  {place.connect_command}\n"
+        "or sign in by browser (with --device: on any device):\n"
+        f"  {place.sign_in_command}\n"
         f"Look into it: {place.admin_url}\n"
         "Ctrl-C stops it and forgets everything.\n"
     )

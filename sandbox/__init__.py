@@ -1,7 +1,7 @@
 """A strict stand-in for Constant Contact over real HTTP, built from its published contract.
 
 It keeps one account in memory and answers the V3 operations that an export needs, and the
-refresh-token grant of its authorisation server. Two ways to run it:
+authorisation server's: consent in the browser, device codes, refreshes. Two ways to run it:
 
 - `serve(settings, port=…)` until it is interrupted, with a back door for tests and demos under
   /sandbox (`sandbox._admin` lists it);

@@ -12,8 +12,10 @@ unless said otherwise; a request that makes no sense is answered 400 with `{"err
     GET    /sandbox/contacts?email=      the contact; 404 when there is none
     POST   /sandbox/unsubscribe          {"email"}
     POST   /sandbox/list_removals        {"email", "list_id"}
-    POST   /sandbox/clients              {"client_id"?, "is_rotating"?, "scopes"?, "privileges"?}
+    POST   /sandbox/clients              {"client_id"?, "is_rotating"?, "is_public"?,
+                                         "redirect_uris"?, "scopes"?, "privileges"?}
                                          -> {"client_id", "client_secret", "refresh_token"}
+    POST   /sandbox/revocations          {"client_id"}: all of its tokens stop working
     POST   /sandbox/faults               [{"operation", "kind", …}] as the fields of `Fault`
     DELETE /sandbox/faults               forget all faults
     GET    /sandbox/requests             {"requests": […], "most_in_any_second": n}
@@ -59,6 +61,7 @@ def build_admin(world: World, urls: dict[str, str]) -> Starlette:
             Route("/sandbox/unsubscribe", _checked(admin.unsubscribe), methods=["POST"]),
             Route("/sandbox/list_removals", _checked(admin.remove_from_list), methods=["POST"]),
             Route("/sandbox/clients", _checked(admin.add_client), methods=["POST"]),
+            Route("/sandbox/revocations", _checked(admin.revoke), methods=["POST"]),
             Route("/sandbox/faults", _checked(admin.add_faults), methods=["POST"]),
             Route("/sandbox/faults", admin.clear_faults, methods=["DELETE"]),
             Route("/sandbox/requests", admin.list_requests),
@@ -116,6 +119,10 @@ class _Admin:
                 "refresh_token": consent.refresh_token,
             }
         )
+
+    async def revoke(self, body: Any) -> Response:
+        self._world.desk.revoke(self._world.desk.clients[body["client_id"]].client_id)
+        return JSONResponse({})
 
     async def add_faults(self, body: Any) -> Response:
         faults = [Fault(**(item | {"fields": tuple(item.get("fields", ()))})) for item in body]

@@ -94,17 +94,26 @@ class Box:
         client_id: str = "",
         *,
         is_rotating: bool = True,
+        is_public: bool = False,
+        redirect_uris: Collection[str] = (),
         scopes: Collection[str] = ALL_SCOPES,
         privileges: Collection[str] = ACCOUNT_OWNER,
     ) -> AppCredentials:
         """Let a user with some privileges allow an application some scopes.
 
-        A known `client_id` is that application again, for another user or other scopes.
+        A known `client_id` is that application again, for another user or other scopes. A new one
+        gets no more than these scopes at any later sign-in, and without `redirect_uris` those of
+        the first application.
         """
 
         def add() -> AppCredentials:
             consent = self._world.consent(
-                client_id=client_id, is_rotating=is_rotating, scopes=scopes, privileges=privileges
+                client_id=client_id,
+                is_rotating=is_rotating,
+                is_public=is_public,
+                redirect_uris=redirect_uris,
+                scopes=scopes,
+                privileges=privileges,
             )
             client = consent.client
             return AppCredentials(client.client_id, client.client_secret, consent.refresh_token)
@@ -118,6 +127,10 @@ class Box:
             self._world.desk.clients[client_id].is_active = False
 
         self._on_loop(deactivate)
+
+    def revoke(self, client_id: str) -> None:
+        """Take back what users allowed an application: all of its tokens stop working."""
+        self._on_loop(lambda: self._world.desk.revoke(client_id))
 
     def access_token(
         self,

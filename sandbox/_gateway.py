@@ -22,9 +22,10 @@ from sandbox._errors import (
 )
 from sandbox._faults import RESHAPES, TWISTS, Fault, drop_keys
 from sandbox._http import Answer, Call
-from sandbox._oauth import TOKEN_PATH, issue_tokens, presented_client_id
+from sandbox._oauth import presented_client_id
 from sandbox._operations import Operation, list_operations
 from sandbox._request_log import RequestRecord
+from sandbox._sign_in_service import SIGN_IN_SERVICE, Door
 from sandbox._tokens import AccessToken
 from sandbox._world import World
 
@@ -40,7 +41,7 @@ class ClientGoneError(Exception):
 
 
 class Gateway:
-    """The ASGI application: /v3, the token endpoint, and /sandbox for whoever runs it."""
+    """The ASGI application: /v3, the sign-in service, and /sandbox for whoever runs it."""
 
     def __init__(self, world: World, admin: ASGIApp) -> None:
         self._world = world
@@ -90,8 +91,9 @@ class Gateway:
         )
         operation: Operation | None = None
         refused: Answer | None = None
-        if record.path == TOKEN_PATH:
-            record.operation = "token"
+        door = SIGN_IN_SERVICE.get(record.path)
+        if door is not None:
+            record.operation = door.name
         else:
             try:
                 operation, call = self._admit(call, record)
@@ -101,14 +103,15 @@ class Gateway:
         record.body_bytes = len(call.body)
         if record.operation == "file_import" and (match := FILE_NAME.search(call.body)):
             record.file_name = match[1].decode(errors="replace")
-        if refused is None and operation is None:
+        if door is not None:
             try:
-                self._admit_token_request(call, record)
+                self._admit_to_sign_in(door, call, record)
             except RefusedError as refusal:
                 refused = refusal.answer
-        if refused is not None:
+        inside = door or operation
+        if refused is not None or inside is None:
             return refused, 0.0
-        return await self._carry_out(operation, call, self._world.script.take(record.operation))
+        return await self._carry_out(inside, call, self._world.script.take(record.operation))
 
     def _admit(self, call: Call, record: RequestRecord) -> tuple[Operation, Call]:
         """Let a request to the API in, in the order of a gateway: key, limits, token, rights."""
@@ -138,10 +141,12 @@ class Gateway:
         check_encoding(call.headers, world.settings.encoded_body_status)
         return chosen[0], replace(call, path_values=chosen[1], token=token)
 
-    def _admit_token_request(self, call: Call, record: RequestRecord) -> None:
-        """Let a request to the token endpoint in (case 21; the body of its 429 is undocumented)."""
-        if call.method != "POST":
-            raise oauth_error(405, "invalid_request", "The token endpoint takes POST only.")
+    def _admit_to_sign_in(self, door: Door, call: Call, record: RequestRecord) -> None:
+        """Let a request to the sign-in service in (case 21; its 429 is documented nowhere)."""
+        if call.method not in door.methods:
+            raise oauth_error(405, "invalid_request", f"It takes {' or '.join(door.methods)} only.")
+        if not door.is_limited:
+            return
         claimed = presented_client_id(call)
         if claimed in self._world.desk.clients:
             record.client_id = claimed
@@ -149,7 +154,7 @@ class Gateway:
             raise oauth_error(429, "throttled", "Too Many Requests")
 
     async def _carry_out(
-        self, operation: Operation | None, call: Call, faults: tuple[Fault, ...]
+        self, operation: Operation | Door, call: Call, faults: tuple[Fault, ...]
     ) -> tuple[Answer | None, float]:
         """Carry out an operation between the faults that come before and those after it."""
         for fault in faults:
@@ -172,10 +177,10 @@ class Gateway:
                     return replaced, 0.0
         return answer, slow_s
 
-    def _perform(self, operation: Operation | None, call: Call) -> Answer:
+    def _perform(self, operation: Operation | Door, call: Call) -> Answer:
         try:
-            if operation is None:
-                return issue_tokens(self._world.desk, call)
+            if isinstance(operation, Door):
+                return operation.answer(self._world, call)
             return operation.carry_out(self._world.account, call)
         except RefusedError as refusal:
             return refusal.answer

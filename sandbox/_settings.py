@@ -12,7 +12,10 @@ class SandboxSettings:
     of what is undocumented. Case numbers are those of the conformance table.
 
     Identity
-        client_id, client_secret: the API key and secret of the first application.
+        client_id, client_secret: the API key and secret of the first application; without a
+            secret it is a public one.
+        redirect_uris: where a browser may be sent back to with a code for that application;
+            compared character by character.
         encoded_account_id, organization_name: what /account/summary tells.
 
     OAuth
@@ -23,6 +26,10 @@ class SandboxSettings:
             string and an empty body (case 5).
         access_token_life_s: 24 hours.
         refresh_token_idle_life_s: 180 days since it was made or last used (case 19).
+        authorization_code_life_s: 5 minutes (case 8).
+        device_code_life_s: how long a device code waits for a person (case 14; undocumented).
+        device_interval_s: how far apart a device may ask (case 13; undocumented); asking sooner
+            is answered slow_down and adds 5 seconds.
 
     Limits
         requests_per_second: of one API key, in any sliding second, by arrival (case 28).
@@ -76,6 +83,7 @@ class SandboxSettings:
 
     client_id: str = "5a9d0b1c-3f52-4e0b-9c1e-a7d2f6b84e10"
     client_secret: str = "sandbox-secret-2Xq8vT"  # noqa: S105 - opens nothing but this sandbox
+    redirect_uris: tuple[str, ...] = ("http://127.0.0.1:8976/signed-in",)
     encoded_account_id: str = "p07e1l8cdif9dl"
     organization_name: str = "Sandbox Outfitters"
 
@@ -84,6 +92,9 @@ class SandboxSettings:
     token_query_without_body: bool = True
     access_token_life_s: int = 86_400
     refresh_token_idle_life_s: float = 180 * 86_400.0
+    authorization_code_life_s: float = 300.0
+    device_code_life_s: float = 600.0
+    device_interval_s: float = 5.0
 
     requests_per_second: int = 4
     requests_per_day: int = 10_000

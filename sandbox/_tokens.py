@@ -10,6 +10,7 @@ from sandbox._clock import Clock
 from sandbox._settings import SandboxSettings
 
 ALL_SCOPES = frozenset({"account_read", "contact_data", "offline_access"})
+KNOWN_SCOPES = ALL_SCOPES | {"account_update", "campaign_data"}
 PRIVILEGE_IDS = {
     "account:read": 1,
     "account:update": 2,
@@ -26,12 +27,24 @@ CAMPAIGN_CREATOR = frozenset({"account:read", "campaign:create", "campaign:read"
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """An application: its API key, its secret, and whether it was deactivated."""
+    """An application: its API key and secret, and what its owner has set in the portal.
+
+    A public one has no secret. `redirect_uris` are where a browser may be sent with a code;
+    `scopes` are those that it gets of what it asks for.
+    """
 
     client_id: str
     client_secret: str
     is_rotating: bool
+    redirect_uris: frozenset[str] = frozenset()
+    scopes: frozenset[str] = ALL_SCOPES
+    name: str = "Segment export"
     is_active: bool = True
+
+    @property
+    def is_public(self) -> bool:
+        """Say whether the application has no secret."""
+        return not self.client_secret
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +56,7 @@ class Consent:
     privileges: frozenset[str]
     refresh_token: str = ""
     used_at_s: float = 0.0
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +96,19 @@ class TokenDesk:
     _consents: dict[str, Consent] = field(default_factory=dict)
     _access_tokens: dict[str, AccessToken] = field(default_factory=dict)
 
-    def add_client(self, client_id: str, client_secret: str, *, is_rotating: bool) -> Client:
+    def add_client(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        is_rotating: bool,
+        redirect_uris: Iterable[str] = (),
+        scopes: Iterable[str] = ALL_SCOPES,
+    ) -> Client:
         """Register an application."""
-        client = Client(client_id, client_secret, is_rotating)
+        client = Client(
+            client_id, client_secret, is_rotating, frozenset(redirect_uris), frozenset(scopes)
+        )
         self.clients[client_id] = client
         return client
 
@@ -129,8 +153,25 @@ class TokenDesk:
         return token
 
     def find_access_token(self, token: str) -> AccessToken | None:
-        """Return what a bearer token stands for, expired or not."""
-        return self._access_tokens.get(token)
+        """Return what a bearer token stands for, expired or not; nothing once it was revoked."""
+        found = self._access_tokens.get(token)
+        return None if found is None or found.consent.is_revoked else found
+
+    def sign_in(self, consent: Consent) -> Issued:
+        """Return the first tokens of what a user has just allowed (cases 3, 6 and 9)."""
+        return Issued(
+            self.issue_access_token(consent),
+            consent.refresh_token,
+            consent.scopes,
+            self.settings.access_token_life_s,
+        )
+
+    def revoke(self, client_id: str) -> None:
+        """Take back everything that users allowed an application."""
+        granted = {token.consent for token in self._access_tokens.values()}
+        for consent in granted | set(self._consents.values()):
+            if consent.client.client_id == client_id:
+                consent.is_revoked = True
 
     def refresh(self, client: Client, refresh_token: str, scopes: Iterable[str]) -> Issued:
         """Exchange a refresh token (cases 15 to 20); empty `scopes` ask for all that was allowed.
@@ -140,7 +181,7 @@ class TokenDesk:
             InvalidScopeError: a scope was not among those allowed.
         """
         consent = self._consents.get(refresh_token)
-        if consent is None or consent.client is not client:
+        if consent is None or consent.client is not client or consent.is_revoked:
             raise InvalidGrantError
         if consent.refresh_token != refresh_token:
             if self.settings.reuse_revokes_family:

@@ -8,6 +8,7 @@ from sandbox._account import Account
 from sandbox._clock import Clock
 from sandbox._contact_book import Contact
 from sandbox._faults import FaultScript
+from sandbox._grants import GrantBook
 from sandbox._limits import Limits
 from sandbox._request_log import RequestLog
 from sandbox._settings import SandboxSettings
@@ -43,6 +44,7 @@ class World:
         self.clock = clock
         self.account = Account(settings, clock)
         self.desk = TokenDesk(settings, clock)
+        self.grants = GrantBook(self.desk)
         self.limits = Limits(
             per_second=settings.requests_per_second,
             per_day=settings.requests_per_day,
@@ -54,6 +56,7 @@ class World:
             settings.client_id,
             settings.client_secret,
             is_rotating=settings.rotating_refresh_tokens,
+            redirect_uris=settings.redirect_uris,
         )
         self.first_consent = self.desk.add_consent(client)
 
@@ -62,6 +65,8 @@ class World:
         *,
         client_id: str = "",
         is_rotating: bool = True,
+        is_public: bool = False,
+        redirect_uris: Collection[str] = (),
         scopes: Collection[str] = ALL_SCOPES,
         privileges: Collection[str] = ACCOUNT_OWNER,
     ) -> Consent:
@@ -69,7 +74,11 @@ class World:
         client = self.desk.clients.get(client_id)
         if client is None:
             client = self.desk.add_client(
-                client_id or str(uuid.uuid4()), f"secret-{uuid.uuid4()}", is_rotating=is_rotating
+                client_id or str(uuid.uuid4()),
+                "" if is_public else f"secret-{uuid.uuid4()}",
+                is_rotating=is_rotating,
+                redirect_uris=redirect_uris or self.settings.redirect_uris,
+                scopes=scopes,
             )
         return self.desk.add_consent(client, scopes, privileges)
 
