@@ -1,7 +1,7 @@
 """A client of the Constant Contact V3 API: requests, retries, rate, OAuth, activities."""
 
 from constant_contact._addresses import API_URL, AUTH_URL
-from constant_contact._client import ConstantContact, Timeouts
+from constant_contact._client import ConstantContact
 from constant_contact._credentials import Credentials, MemoryTokenStore, Tokens, TokenStore
 from constant_contact._errors import (
     AccessDenied,
@@ -18,12 +18,15 @@ from constant_contact._errors import (
     QuotaExceeded,
     RequestRefused,
     ServerFault,
+    SignInAbandoned,
     SignInExpired,
+    SignInRefused,
     SignInUnavailable,
     Throttled,
     WindowClosed,
 )
 from constant_contact._events import ApiEvent, EventKind
+from constant_contact._http import Timeouts
 from constant_contact._imports import REQUEST_LIMIT_BYTES, Patience, framing_bytes
 from constant_contact._models import (
     Account,
@@ -34,7 +37,7 @@ from constant_contact._models import (
     CustomField,
     ImportReceipt,
 )
-from constant_contact._pacing import REQUEST_INTERVAL_S, Pacer, RateLimiter
+from constant_contact._pacing import REQUEST_INTERVAL_S, TOKEN_INTERVAL_S, Pacer, RateLimiter
 from constant_contact._polling import (
     ActivityReader,
     ActivityWatch,
@@ -44,6 +47,15 @@ from constant_contact._polling import (
 from constant_contact._quota import DAILY_REQUESTS, phrase_quota_return
 from constant_contact._retry import RetryPolicy
 from constant_contact._shared_pacing import MachinePacer
+from constant_contact._sign_in import (
+    SCOPES,
+    BrowserSignIn,
+    Granted,
+    begin_browser_sign_in,
+    check_page_address,
+    read_redirect,
+)
+from constant_contact._sign_in_service import DeviceSignIn, SignInService
 
 __all__ = [
     "API_URL",
@@ -51,6 +63,8 @@ __all__ = [
     "DAILY_REQUESTS",
     "REQUEST_INTERVAL_S",
     "REQUEST_LIMIT_BYTES",
+    "SCOPES",
+    "TOKEN_INTERVAL_S",
     "AccessDenied",
     "Account",
     "Activity",
@@ -61,12 +75,15 @@ __all__ = [
     "ApiEvent",
     "ApiUnreachable",
     "BodyTooLarge",
+    "BrowserSignIn",
     "ConstantContact",
     "ConstantContactError",
     "ContactList",
     "Credentials",
     "CustomField",
+    "DeviceSignIn",
     "EventKind",
+    "Granted",
     "ImportReceipt",
     "InsecureAddress",
     "ListNotFound",
@@ -84,7 +101,10 @@ __all__ = [
     "RequestRefused",
     "RetryPolicy",
     "ServerFault",
+    "SignInAbandoned",
     "SignInExpired",
+    "SignInRefused",
+    "SignInService",
     "SignInUnavailable",
     "Throttled",
     "Timeouts",
@@ -92,7 +112,10 @@ __all__ = [
     "Tokens",
     "Trouble",
     "WindowClosed",
+    "begin_browser_sign_in",
+    "check_page_address",
     "framing_bytes",
     "phrase_quota_return",
+    "read_redirect",
     "wait_for_activities",
 ]

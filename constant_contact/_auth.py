@@ -104,6 +104,7 @@ class TokenKeeper:
                 "the scope offline_access."
             )
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
+        await self._store.begin()
         is_answer_lost = False
 
         async def attempt() -> Tokens:
@@ -121,6 +122,7 @@ class TokenKeeper:
                     "works only once; connect again.",
                     status=error.status,
                     error_key=error.error_key,
+                    is_answer_lost=True,
                 ) from error
 
         try:

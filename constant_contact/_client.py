@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Self
 
 import httpx
 
 from constant_contact import _activities, _imports, _lists
-from constant_contact._addresses import API_URL, AUTH_URL, is_loopback, parse_base_url
+from constant_contact._addresses import API_URL, AUTH_URL, parse_base_url
 from constant_contact._auth import TokenKeeper
 from constant_contact._credentials import Credentials, TokenStore
+from constant_contact._http import Timeouts, open_http
 from constant_contact._imports import Patience
 from constant_contact._models import (
     Account,
@@ -30,15 +29,6 @@ from constant_contact._pacing import TOKEN_INTERVAL_S, Pacer, RateLimiter
 from constant_contact._retry import Clock, Listener, Retrier, RetryPolicy, Sleep
 from constant_contact._session import Session
 from schemas.outcome import RequestCounts
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long one step of one request may take."""
-
-    connect_s: float = 10.0
-    read_s: float = 60.0
-    write_s: float = 60.0
 
 
 class ConstantContact:
@@ -71,21 +61,8 @@ class ConstantContact:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         base, auth_base = parse_base_url(api_url), parse_base_url(auth_url)
-        timeouts = timeouts or Timeouts()
         self._patience = patience or Patience()
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(
-                connect=timeouts.connect_s,
-                read=timeouts.read_s,
-                write=timeouts.write_s,
-                pool=None,
-            ),
-            limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
-            follow_redirects=False,  # a token goes nowhere but where it was meant to
-            trust_env=not is_loopback(base),  # a company's proxy cannot reach this machine
-            headers={"User-Agent": f"segment-export/{_version()}"},
-        )
+        self._http = open_http(base, timeouts=timeouts, transport=transport)
         retrier = Retrier(
             clock=clock, sleep=sleep, deadline=deadline, on_event=on_event or (lambda _: None)
         )
@@ -123,9 +100,10 @@ class ConstantContact:
         """Count the requests sent to the API so far, repeats included."""
         return self._session.request_counts
 
-    async def get_account(self) -> Account:
+    async def get_account(self, *, with_address: bool = False) -> Account:
         """Return the account that this connection reaches; needs the scope account_read."""
-        return Account.from_json(await self._session.get("/account/summary"))
+        params = {"extra_fields": "physical_address"} if with_address else None
+        return Account.from_json(await self._session.get("/account/summary", params))
 
     async def get_privileges(self) -> frozenset[str]:
         """Return the names of what the signed-in user may do, such as `contacts:write`."""
@@ -196,10 +174,3 @@ class ConstantContact:
             patience=self._patience,
             on_send=on_send,
         )
-
-
-def _version() -> str:
-    try:
-        return version("segment-export")
-    except PackageNotFoundError:
-        return "0"

@@ -15,7 +15,7 @@ _DEFAULT_LIFETIME_S = 28_800
 _LONGEST_MARGIN_S = 300
 
 
-class _Unpicklable:
+class Unpicklable:
     """Keep secrets inside this process."""
 
     __slots__ = ()
@@ -25,7 +25,7 @@ class _Unpicklable:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials(_Unpicklable):
+class Credentials(Unpicklable):
     """The API key of an application; one without a secret is a public client (PKCE, device)."""
 
     client_id: str
@@ -38,7 +38,7 @@ class Credentials(_Unpicklable):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens(_Unpicklable):
+class Tokens(Unpicklable):
     """What a sign-in gave us.
 
     `expires_at` is in epoch seconds and has the safety margin taken off already: from then on
@@ -89,6 +89,10 @@ class TokenStore(Protocol):
         """Return the tokens saved last."""
         ...
 
+    async def begin(self) -> None:
+        """Hear, under the lock, that the refresh token is about to be sent, and may be spent."""
+        ...
+
     async def save(self, tokens: Tokens) -> None:
         """Return only when the tokens are kept durably: the old refresh token is spent."""
         ...
@@ -108,6 +112,9 @@ class MemoryTokenStore:
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
         return self.tokens
+
+    async def begin(self) -> None:
+        """Take no note of it: what would ask for it later dies with the process."""
 
     async def save(self, tokens: Tokens) -> None:
         """Keep the tokens."""

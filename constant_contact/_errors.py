@@ -11,6 +11,8 @@
     │   ├── NotAuthorised      the access token is refused, also after a refresh
     │   │   └── SignInExpired  the refresh token is refused: connect again
     │   ├── SignInUnavailable  the sign-in service gives no token, after repeats of its own
+    │   ├── SignInRefused      a person's sign-in came to nothing: denied, expired or not ours
+    │   │   └── SignInAbandoned  nobody finished it in time
     │   ├── AccessDenied       403: privilege, scope or deactivated app, or the gateway
     │   ├── WindowClosed       waiting longer would pass the end of the window
     │   └── InsecureAddress    tokens would travel in clear
@@ -91,11 +93,30 @@ class NotAuthorised(ConstantContactError):
 class SignInExpired(NotAuthorised):
     """This connection's sign-in has expired or was used elsewhere; connect again."""
 
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        error_key: str | None = None,
+        is_answer_lost: bool = False,
+    ) -> None:
+        super().__init__(message, status=status, error_key=error_key)
+        self.is_answer_lost = is_answer_lost  # the one that held the new sign-in, just before
+
 
 class SignInUnavailable(ConstantContactError):
     """Constant Contact's sign-in service does not answer as it should; run again later."""
 
     trouble = "Constant Contact's sign-in service did not answer as it should"
+
+
+class SignInRefused(ConstantContactError):
+    """The sign-in was refused; sign in again, and allow the application access."""
+
+
+class SignInAbandoned(SignInRefused):
+    """Nobody finished signing in; run the command again, and sign in before its time is over."""
 
 
 class AccessDenied(ConstantContactError):

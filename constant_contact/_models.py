@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+_ADDRESS_LINES = (
+    "address_line1", "address_line2", "address_line3", "city", "state_code", "state_name",
+    "postal_code", "country_code",
+)  # fmt: skip
+
 _LINE = re.compile(r"\bline\s{1,5}(\d{1,7})\b", re.IGNORECASE | re.ASCII)
 
 
@@ -130,17 +135,21 @@ class Account:
     organization_name: str | None = None
     country_code: str | None = None
     time_zone_id: str | None = None
+    address: str | None = None  # of the organisation, in one line; only where it was asked for
 
     @classmethod
     def from_json(cls, answer: object) -> Self:
         """Read GET /account/summary."""
         found = as_mapping(answer)
         country = read_text(found.get("country_code"))
+        place = as_mapping(found.get("physical_address"))
+        lines = [read_text(place.get(name)) for name in _ADDRESS_LINES]
         return cls(
             encoded_account_id=read_text(found.get("encoded_account_id")),
             organization_name=read_text(found.get("organization_name")),
             country_code=country.upper() if country else None,
             time_zone_id=read_text(found.get("time_zone_id")),
+            address=", ".join(line for line in lines if line) or None,
         )
 
 
@@ -151,6 +160,7 @@ class ContactList:
     list_id: str
     name: str = ""
     membership_count: int | None = None
+    updated_at: datetime | None = None
 
     @classmethod
     def from_json(cls, answer: object) -> Self | None:
@@ -163,6 +173,7 @@ class ContactList:
             list_id=list_id,
             name=read_text(found.get("name")) or "",
             membership_count=read_count(found.get("membership_count")),
+            updated_at=read_moment(found.get("updated_at")),
         )
 
 

@@ -1,0 +1,44 @@
+"""How the client speaks HTTP: time-outs, no redirects, no proxy on the way to this machine."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import httpx
+
+from constant_contact._addresses import is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one step of one request may take."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    write_s: float = 60.0
+
+
+def open_http(
+    base: httpx.URL,
+    *,
+    timeouts: Timeouts | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """Make a client for the service at an address."""
+    timeouts = timeouts or Timeouts()
+    return httpx.AsyncClient(
+        transport=transport,
+        timeout=httpx.Timeout(
+            connect=timeouts.connect_s, read=timeouts.read_s, write=timeouts.write_s, pool=None
+        ),
+        limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
+        follow_redirects=False,  # a token goes nowhere but where it was meant to
+        trust_env=not is_loopback(base),  # a company's proxy cannot reach this machine
+        headers={"User-Agent": f"segment-export/{_version()}"},
+    )
+
+
+def _version() -> str:
+    try:
+        return version("segment-export")
+    except PackageNotFoundError:
+        return "0"
