@@ -4,6 +4,7 @@
 of each profile and hands out the batches.
 """
 
+from pipeline.asking import check_source, list_segments
 from pipeline.batches import MOST_CONTACT_LINES, ContactBatch
 from pipeline.delivery import BatchName, batch_file_name, export_slug, parse_batch_file_name
 from pipeline.errors import (
@@ -19,14 +20,16 @@ from pipeline.errors import (
     PreparationFailed,
     ReportUnwritable,
     SourceChanged,
+    SourceMissing,
     SourceUnreadable,
     TooManyProfiles,
     UnknownSegment,
 )
 from pipeline.halving import cut_around, halve
 from pipeline.mapping import Attribute, ContactMapping, Selection
-from pipeline.preparation import Prepared, prepare
+from pipeline.preparation import Prepared, Source, open_source, prepare
 from pipeline.refusals import NamedLine
+from pipeline.snapshots import Finding, find_snapshot, iter_dates
 from pipeline.verdicts import Verdicts
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "ContactAllowanceExceeded",
     "ContactBatch",
     "ContactMapping",
+    "Finding",
     "KeysNotUnique",
     "MappingInvalid",
     "MembershipUnclear",
@@ -49,15 +53,22 @@ __all__ = [
     "Prepared",
     "ReportUnwritable",
     "Selection",
+    "Source",
     "SourceChanged",
+    "SourceMissing",
     "SourceUnreadable",
     "TooManyProfiles",
     "UnknownSegment",
     "Verdicts",
     "batch_file_name",
+    "check_source",
     "cut_around",
     "export_slug",
+    "find_snapshot",
     "halve",
+    "iter_dates",
+    "list_segments",
+    "open_source",
     "parse_batch_file_name",
     "prepare",
 ]

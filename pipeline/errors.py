@@ -3,6 +3,7 @@
 PipelineError
 ├── MappingInvalid            settings that contradict each other or name no field there is
 ├── SourceUnreadable          a table cannot be read
+│   ├── SourceMissing         there is no such table
 │   └── SourceChanged         a table was rewritten while it was being read
 ├── ColumnMissing             a table has no such column
 ├── ColumnTypeWrong           a column holds something that cannot serve its purpose
@@ -36,6 +37,10 @@ class MappingInvalid(PipelineError):
 
 class SourceUnreadable(PipelineError):
     """A table is missing, is not Parquet, is damaged or may not be read."""
+
+
+class SourceMissing(SourceUnreadable):
+    """There is no file of a table where it is said to be."""
 
 
 class SourceChanged(SourceUnreadable):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pipeline.errors import SourceUnreadable, one_line
+from pipeline.errors import SourceMissing, SourceUnreadable, one_line
 
 _WILDCARDS = frozenset("*?[")
 _SUFFIX = ".parquet"
@@ -54,14 +54,14 @@ def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
     try:
         found = _list_store(location) if "://" in location else _list_local(location)
     except FileNotFoundError:
-        raise SourceUnreadable(
+        raise SourceMissing(
             f"The {what} {one_line(location)} do not exist: check the path."
         ) from None
     # Path and glob refuse some patterns, NUL and unknown users with errors of these kinds.
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as failed:
         raise _unreadable(location, what, failed) from None
     if not found:
-        raise SourceUnreadable(
+        raise SourceMissing(
             f"There is no Parquet file for the {what} in {one_line(location)}: give a *.parquet "
             "file, or a folder or glob that holds some."
         )

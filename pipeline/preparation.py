@@ -21,21 +21,20 @@ from schemas.export import ExportRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An export whose every profile has its verdict, ready to be handed out in batches.
-
-    Attributes:
-        members_without_profile: customers in the segments whom the profiles do not hold.
-        export_name: the first part of the batches' file names.
-    """
+class Source:
+    """What an export reads, found and checked by footers only: no row has been read."""
 
     selection: Selection
     mapping: ContactMapping
-    verdicts: Verdicts
-    members_without_profile: int
-    export_name: str
     profiles: Table
     membership: Membership
+
+    @property
+    def most_contacts(self) -> int:
+        """Tell how many contacts there are at most."""
+        members = self.membership.tables()
+        rows = sum(table.rows for table in members)
+        return min(self.profiles.rows, rows) if members else self.profiles.rows
 
     def delivery(self, list_id: str) -> str:
         """Give the 12-digit key of delivering exactly this to the given list.
@@ -57,6 +56,30 @@ class Prepared:
                 "profiles": self.profiles.snapshot(),
                 "memberships": [table.snapshot() for table in self.membership.tables()],
             }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An export whose every profile has its verdict, ready to be handed out in batches.
+
+    Attributes:
+        members_without_profile: customers in the segments whom the profiles do not hold.
+        export_name: the first part of the batches' file names.
+    """
+
+    selection: Selection
+    mapping: ContactMapping
+    verdicts: Verdicts
+    members_without_profile: int
+    export_name: str
+    profiles: Table
+    membership: Membership
+
+    def delivery(self, list_id: str) -> str:
+        """Give the key of delivering exactly this to the given list."""
+        return Source(self.selection, self.mapping, self.profiles, self.membership).delivery(
+            list_id
         )
 
     def require_allowance(self, contact_allowance: int | None) -> None:
@@ -119,6 +142,24 @@ class Prepared:
         )
 
 
+def open_source(request: ExportRequest) -> Source:
+    """Find what an export reads, and refuse what settings, columns and footers show to be wrong.
+
+    Raises PipelineError, SourceMissing among them.
+    """
+    return in_own_words(lambda: _open_source(request))
+
+
+def _open_source(request: ExportRequest) -> Source:
+    selection = Selection.from_request(request)
+    mapping = ContactMapping.from_request(request)
+    profiles = open_table(selection.profiles)
+    check_columns(profiles, selection, mapping)
+    if mapping.newest_by:
+        check_newest_by(profiles, mapping.newest_by)
+    return Source(selection, mapping, profiles, find_membership(profiles, selection))
+
+
 def prepare(
     request: ExportRequest,
     *,
@@ -144,13 +185,9 @@ def _prepare(
     report_dir: Path | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> Prepared:
-    selection = Selection.from_request(request)
-    mapping = ContactMapping.from_request(request)
-    profiles = open_table(selection.profiles)
-    check_columns(profiles, selection, mapping)
-    if mapping.newest_by:
-        check_newest_by(profiles, mapping.newest_by)
-    membership = find_membership(profiles, selection)
+    source = _open_source(request)
+    selection, mapping = source.selection, source.mapping
+    profiles, membership = source.profiles, source.membership
     members = select_members(profiles, membership, selection)
     verdicts = judge(
         profiles,

@@ -53,8 +53,8 @@ class NamesJudge:
                 '["High", "Newsletter"] or be empty.'
             )
         if self._wanted - self._seen:
-            names = self._all_names()
-            if not _look_like_segments(names):
+            names = self.all_names()
+            if not look_like_segments(names):
                 self._refuse_column(len(names))
             check_known(self._wanted, names, self._table.what)
 
@@ -100,8 +100,8 @@ class NamesJudge:
             self._combinations[string] = parse_names(string)
         return self._combinations[string]
 
-    def _all_names(self) -> set[str]:
-        """Read the column once more for the names there are: only on the way to a refusal."""
+    def all_names(self) -> set[str]:
+        """Read the whole column for the names that there are."""
         names: set[str] = set()
         for _, frame in self._table.iter_slices([self._column]):
             column = frame[self._column]
@@ -127,7 +127,8 @@ def check_known(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
     )
 
 
-def _look_like_segments(names: set[str]) -> bool:
+def look_like_segments(names: set[str]) -> bool:
+    """Say whether names are those of segments, and not a column of personal data."""
     return len(names) <= _SEGMENTS_MOST and not any(map(_ADDRESS_OR_NUMBER.fullmatch, names))
 
 

@@ -139,7 +139,7 @@ def _find_beside(selection: Selection) -> Membership:
 def _find_folders(files: Iterable[FoundFile], selection: Selection) -> Membership:
     by_segment: dict[str, list[FoundFile]] = {}
     for file in files:
-        by_segment.setdefault(_segment_of(file.name), []).append(file)
+        by_segment.setdefault(segment_of(file.name), []).append(file)
     check_known(selection.segments, by_segment, _WHAT)
     folders: dict[str, Table] = {}
     for name in selection.segments:
@@ -155,7 +155,7 @@ def _find_folders(files: Iterable[FoundFile], selection: Selection) -> Membershi
     return Membership(folders=folders)
 
 
-def _segment_of(file_name: str) -> str:
+def segment_of(file_name: str) -> str:
     """Read the segment's name off its table: `High.parquet`, `High/…`, `SegmentName=High/…`."""
     first = PurePosixPath(file_name).parts[0]
     if first.startswith(f"{SEGMENT_NAME}="):

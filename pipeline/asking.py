@@ -1,0 +1,72 @@
+"""Ask a source what it holds, without judging a single profile."""
+
+from pipeline.duplicates import check_newest_by
+from pipeline.errors import PipelineError
+from pipeline.fields import check_columns
+from pipeline.guard import in_own_words
+from pipeline.locations import find_files
+from pipeline.mapping import ContactMapping, Selection
+from pipeline.segment_names import NamesJudge, look_like_segments
+from pipeline.segments import Membership, find_membership, segment_of
+from pipeline.source import Table, open_table
+from schemas.export import ExportRequest
+
+
+def check_source(request: ExportRequest) -> None:
+    """Check files, columns and segment names; only the column of segments is read.
+
+    Raises what `prepare` raises for them: PipelineError, such as ColumnMissing or UnknownSegment.
+    """
+    in_own_words(lambda: _check(request))
+
+
+def list_segments(request: ExportRequest) -> list[str]:
+    """List the segments that a source has, sorted; none where they cannot be read.
+
+    None either where the column does not look like one of segments: it may be personal data.
+    """
+    try:
+        names = in_own_words(lambda: _list(request))
+    except PipelineError:
+        return []
+    return sorted(names) if look_like_segments(names) else []
+
+
+def _check(request: ExportRequest) -> None:
+    profiles, selection, membership = _open(request)
+    mapping = ContactMapping.from_request(request)
+    check_columns(profiles, selection, mapping)
+    if mapping.newest_by:
+        check_newest_by(profiles, mapping.newest_by)
+    if (judge := _judge(profiles, membership, selection)) is not None:
+        table, column = _names_in(profiles, membership)
+        for _, frame in table.iter_slices([column]):
+            judge.is_member(frame[column])
+        judge.finish()
+
+
+def _list(request: ExportRequest) -> set[str]:
+    profiles, selection, membership = _open(request)
+    judge = _judge(profiles, membership, selection)
+    if judge is not None:
+        return judge.all_names()
+    return {segment_of(file.name) for file in find_files(selection.memberships, "memberships")}
+
+
+def _open(request: ExportRequest) -> tuple[Table, Selection, Membership]:
+    selection = Selection.from_request(request)
+    profiles = open_table(selection.profiles)
+    return profiles, selection, find_membership(profiles, selection)
+
+
+def _judge(profiles: Table, membership: Membership, selection: Selection) -> NamesJudge | None:
+    """Give who reads segment names; nobody where each segment is a table, named after it."""
+    if membership.folders is not None:
+        return None
+    return NamesJudge(*_names_in(profiles, membership), selection.segments)
+
+
+def _names_in(profiles: Table, membership: Membership) -> tuple[Table, str]:
+    if membership.table is not None:
+        return membership.table, membership.names_column
+    return profiles, membership.column
