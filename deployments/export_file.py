@@ -1,6 +1,6 @@
 """The file of saved exports (prefect.yaml): what Prefect silently ignores in it, and we do not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from prefect.cli.deploy._models import (
 from pydantic import BaseModel, ValidationError
 
 from deployments.changes import DeploymentRefused
+from deployments.entry_parameters import find_parameter_problem
+from deployments.export_entry import explain_schedule
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, is_safe
-from schemas.export import ExportRequest
+from deployments.triggers import explain_trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def read_exports(file: Path) -> list[SavedExport]:
         DeploymentRefused: naming the first thing that is wrong, and where.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DeploymentRefused(
             f"There is no {file.name} in {file.parent}. Run this in the folder that has it, or "
@@ -42,12 +44,19 @@ def read_exports(file: Path) -> list[SavedExport]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
+    return check_text(text, file)
+
+
+def check_text(text: str, file: Path) -> list[SavedExport]:
+    """Check the text of a file that may not be written yet, as `read_exports` does."""
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DeploymentRefused(f"{file} is not YAML{_place(error)}. Mend it there.") from error
     entries = content.get("deployments") if isinstance(content, dict) else None
     if not entries or not isinstance(entries, list):
         raise DeploymentRefused(f"{file} has no list of exports under `deployments:`.")
-    for problem in find_problems(entries, file.parent):
+    for problem in find_problems(entries, file.absolute().parent):
         raise DeploymentRefused(f"{file.name}, {problem}")
     if trouble := _explain(PrefectYamlModel, content):
         raise DeploymentRefused(f"{file.name}: {trouble}")
@@ -83,10 +92,35 @@ def _problems_of(entry: dict[str, Any], folder: Path) -> Iterator[str]:
             "without frequent heartbeats its healthy runs would be taken for dead; put "
             f'{FREQUENCY_VARIABLE}: "{HEARTBEAT_S}" under `work_pool: job_variables: env:`.'
         )
-    request = _look_up(entry, "parameters", "request")
-    is_plain = request is not None and "{{" not in str(request)  # which Prefect fills in
-    if is_plain and (trouble := _explain(ExportRequest, request)):
-        yield f"its request: {trouble}"
+    yield from _problems_of_beginnings(entry)
+    if trouble := find_parameter_problem(entry["entrypoint"], entry.get("parameters") or {}):
+        yield trouble
+
+
+def _problems_of_beginnings(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Find what is wrong with what starts an export by itself."""
+    if "schedule" in entry:
+        yield "`schedule:` is Prefect's older form; write a list under `schedules:`."
+    slugs = set()
+    for schedule in _list_of(entry, "schedules"):
+        if "{{" in str(schedule):  # which Prefect fills in
+            continue
+        slug = schedule.get("slug") if isinstance(schedule, dict) else None
+        if trouble := explain_schedule(schedule):
+            yield f"its schedule {slug or ''}".rstrip() + f": {trouble}"
+        elif not slug:
+            yield "its schedule has no `slug:`, by which it is found again; give it one."
+        elif slug in slugs:
+            yield f"two of its schedules have the slug {slug}; give each its own."
+        slugs.add(slug)
+    for trigger in _list_of(entry, "triggers"):
+        if "{{" not in str(trigger) and (trouble := explain_trigger(trigger)):
+            yield f"its trigger: {trouble}"
+
+
+def _list_of(entry: Mapping[str, Any], key: str) -> list[Any]:
+    found = entry.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _look_up(value: Any, *keys: str) -> Any:

@@ -11,6 +11,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.changes import Change, DeploymentFailed, Outcome
 from deployments.export_file import SavedExport
+from deployments.form_choices import offer_choices
 
 _PREFECT_TIMEOUT_S = 600.0
 _LONGEST_REASON = 300
@@ -34,6 +35,7 @@ def apply_exports(
     """
     before = _read_substance(client, exports)
     done = _run_prefect_deploy(file)
+    offer_choices(client, _find(client, exports), file.parent)
     after = _read_substance(client, exports)
     missing = [export.name for export in exports if export not in after]
     if done.returncode != 0 or missing:
@@ -75,17 +77,44 @@ def quote_reason(output: str) -> str:
     return text if len(text) <= _LONGEST_REASON else "…" + text[-_LONGEST_REASON:]
 
 
-def _read_substance(
-    client: SyncPrefectClient, exports: list[SavedExport]
-) -> dict[SavedExport, dict[str, Any]]:
+def _find(client: SyncPrefectClient, exports: list[SavedExport]) -> list[DeploymentResponse]:
     names = [export.name for export in exports]
     found = client.read_deployments(
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names))
     )
+    return [one for one in found if SavedExport(one.name, one.entrypoint or "") in exports]
+
+
+def _read_substance(
+    client: SyncPrefectClient, exports: list[SavedExport]
+) -> dict[SavedExport, dict[str, Any]]:
     return {
-        SavedExport(deployment.name, deployment.entrypoint or ""): _substance(deployment)
-        for deployment in found
+        SavedExport(deployment.name, deployment.entrypoint or ""): {
+            **_substance(deployment),
+            "triggers": _read_triggers(client, deployment),
+        }
+        for deployment in _find(client, exports)
     }
+
+
+def _read_triggers(
+    client: SyncPrefectClient, deployment: DeploymentResponse
+) -> list[dict[str, Any]]:
+    """Read what triggers an export; Prefect makes its automations anew with each deploy."""
+    found = client.read_resource_related_automations(f"prefect.deployment.{deployment.id}")
+    told = [
+        automation.model_dump(mode="json", include={"name", "description", "enabled", "trigger"})
+        for automation in found
+    ]
+    return sorted((_without_ids(one) for one in told), key=str)
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_ids(one) for key, one in sorted(value.items()) if key != "id"}
+    if isinstance(value, list):  # of events, which are sets
+        return sorted((_without_ids(one) for one in value), key=str)
+    return value
 
 
 def _substance(deployment: DeploymentResponse) -> dict[str, Any]:

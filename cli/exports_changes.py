@@ -1,0 +1,258 @@
+"""What `segment-export exports` does to one export, in its file and on the server alike."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+
+from cli.errors import CommandRefused
+from cli.exports import asking_server, read_file
+from cli.naming import command_path
+from cli.save import confirm, refusing
+from deployments.changes import DeploymentRefused
+from deployments.export_editing import ExportFile, write_file
+from deployments.export_entry import (
+    DEFAULT_SLUG,
+    clear_schedules,
+    describe_schedule,
+    detach,
+    is_export,
+    list_parts,
+    make_schedule,
+    set_active,
+    set_schedule,
+)
+from deployments.export_file import check_text
+from deployments.server_exports import (
+    detach_export,
+    put_schedule,
+    read_exports_on_server,
+    remove_export,
+    remove_schedules,
+    set_export_active,
+)
+
+FileChange = Callable[[ExportFile, str], None]  # of the entry with this entrypoint
+Entry = Mapping[str, Any]
+ServerChange = Callable[[SyncPrefectClient, DeploymentResponse], None]
+
+
+def set_export_pause(name: str, file: Path, *, active: bool, as_json: bool) -> None:
+    """Pause or resume what starts an export by itself; it can be run by hand all the same."""
+
+    def settle(entry: Entry | None, export: DeploymentResponse | None) -> str:
+        starts = entry is None or entry.get("schedules") or entry.get("triggers")
+        if not (starts or (export and export.schedules)):
+            raise CommandRefused(
+                f"{name} has neither schedule nor trigger: it runs only when asked, and there is "
+                "nothing to pause or resume."
+            )
+        if active:
+            return f"{name} runs by itself again."
+        return f"{name} is paused: nothing starts it by itself, and it can still be run by hand."
+
+    _change(
+        name,
+        file,
+        lambda opened, at: opened.change(name, at, lambda entry: set_active(entry, active=active)),
+        lambda client, export: set_export_active(client, export, active=active),
+        settle=settle,
+        as_json=as_json,
+    )
+
+
+def schedule_export(
+    name: str, file: Path, *, spec: dict[str, str], clear: bool, as_json: bool
+) -> None:
+    """Give an export a schedule, or take all of them away."""
+    if clear:
+        if any(spec.values()):
+            raise CommandRefused("--clear takes all schedules away; give it alone.")
+        _change(
+            name,
+            file,
+            lambda opened, at: opened.change(name, at, clear_schedules),
+            remove_schedules,
+            settle=lambda _entry, _export: f"{name} has no schedule any more.",
+            as_json=as_json,
+        )
+        return
+    with refusing():
+        schedule = make_schedule(**spec)
+
+    def settle(entry: Entry | None, export: DeploymentResponse | None) -> str:
+        if not spec["slug"]:
+            schedule["slug"] = _choose_slug(name, entry, export)
+        return f"{name} has the schedule {schedule['slug']}: {describe_schedule(schedule)}."
+
+    _change(
+        name,
+        file,
+        lambda opened, at: opened.change(name, at, lambda entry: set_schedule(entry, schedule)),
+        lambda client, export: put_schedule(client, export, schedule),
+        settle=settle,
+        as_json=as_json,
+    )
+
+
+def _choose_slug(name: str, entry: Entry | None, export: DeploymentResponse | None) -> str:
+    """Find which schedule is meant where there is but one."""
+    written = list_parts(entry or {}, "schedules")
+    in_file = [str(one.get("slug") or DEFAULT_SLUG) for one in written]
+    on_server = [one.slug or DEFAULT_SLUG for one in export.schedules] if export else []
+    slugs = list(dict.fromkeys([*in_file, *on_server]))
+    if len(slugs) > 1:
+        raise CommandRefused(
+            f"{name} has several schedules: say with --slug which is to change "
+            f"({', '.join(slugs)}), or give a new slug to add one."
+        )
+    return slugs[0] if slugs else DEFAULT_SLUG
+
+
+def detach_saved(name: str, file: Path, *, as_json: bool) -> None:
+    """Leave an export without a connection; it does not run until it has one."""
+    _change(
+        name,
+        file,
+        lambda opened, at: opened.change(name, at, detach),
+        detach_export,
+        settle=lambda _entry, _export: (
+            f"{name} has no connection any more and is refused when it runs. Give it one in "
+            f"{file.name}, or save it again with --replace."
+        ),
+        as_json=as_json,
+    )
+
+
+def remove_saved(name: str, file: Path, *, asks: bool, as_json: bool) -> None:
+    """Remove an export from file and server."""
+    _change(
+        name,
+        file,
+        lambda opened, at: opened.remove(name, at),
+        remove_export,
+        settle=lambda _entry, _export: (
+            f"{name} is removed, with its schedules and triggers. What stays: its past runs and "
+            "their reports, the connection, and everything in Constant Contact."
+        ),
+        question=f"Remove {name} from file and server?" if asks else "",
+        as_json=as_json,
+    )
+
+
+def duplicate_saved(name: str, new_name: str, file: Path, *, as_json: bool) -> None:
+    """Copy an export under a new name, in the file; with its schedules and triggers."""
+
+    def copy(opened: ExportFile, entrypoint: str) -> None:
+        if opened.find(new_name, entrypoint) is not None:
+            raise DeploymentRefused(f"There is an export {new_name} already; choose another name.")
+        opened.duplicate(name, entrypoint, new_name)
+
+        def settle(entry: Any) -> None:
+            for trigger in list_parts(entry, "triggers"):
+                if "name" in trigger:
+                    trigger["name"] = f"{trigger['name']} ({new_name})"
+
+        opened.change(new_name, entrypoint, settle)
+
+    _change(
+        name,
+        file,
+        copy,
+        None,
+        settle=lambda _entry, _export: (
+            f"{new_name} is a copy of {name}, and delivers to the same list until you change it. "
+            f"Next: `{command_path('segment-export')} deploy`."
+        ),
+        as_json=as_json,
+    )
+
+
+def _change(
+    name: str,
+    file: Path,
+    in_file: FileChange,
+    on_server: ServerChange | None,
+    *,
+    settle: Callable[[Entry | None, DeploymentResponse | None], str],
+    question: str = "",
+    as_json: bool,
+) -> None:
+    """Change one export wherever it is, and tell; doing it again goes on where it stopped.
+
+    What `settle` is given is the export's entry and its deployment, as far as there are; it says
+    what will have been done, or refuses.
+
+    Raises:
+        CommandRefused: there is no such export, or the file cannot be changed so.
+        CommandFailed: the server does not answer.
+    """
+    with refusing(), asking_server() as client:
+        opened = read_file(file, is_needed=client is None or on_server is None)
+        entries = {one["name"]: one for one in opened.entries() if is_export(one)}
+        deployed = read_exports_on_server(client) if client and on_server else {}
+        if name not in {*entries, *(deployed if on_server else ())}:
+            raise CommandRefused(_phrase_unknown(name, [*entries, *deployed]))
+        done = settle(entries.get(name), deployed.get(name))
+        if name in entries:
+            in_file(opened, entries[name]["entrypoint"])
+        diff = opened.diff(file.name)
+        if diff and _has_exports(opened):
+            check_text(opened.text, file)
+        if not as_json:
+            sys.stdout.write(diff)
+            sys.stdout.flush()
+        if question:
+            confirm(question)
+        if diff:
+            write_file(file, opened.text)
+        if client and on_server and name in deployed:
+            on_server(client, deployed[name])
+        where = _phrase_where(
+            in_file=name in entries,
+            on_server=name in deployed,
+            has_server=client is not None,
+            acts_on_server=on_server is not None,
+        )
+    if as_json:
+        document = {
+            "export": name,
+            "file": str(file),
+            "diff": diff,
+            "in_file": name in entries,
+            "on_server": name in deployed,
+            "message": f"{done}{where}",
+        }
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{done}{where}\n")
+
+
+def _has_exports(opened: ExportFile) -> bool:
+    return bool(opened.entries())
+
+
+def _phrase_where(*, in_file: bool, on_server: bool, has_server: bool, acts_on_server: bool) -> str:
+    if not acts_on_server:
+        return ""
+    if not has_server:
+        return " (In the file; no server is configured with PREFECT_API_URL.)"
+    if not on_server:
+        return " (In the file; it is not deployed.)"
+    return "" if in_file else " (On the server; it is not in the file.)"
+
+
+def _phrase_unknown(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=3)
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"There are: {', '.join(dict.fromkeys(names))}."
+    else:
+        hint = f"None is saved; begin with `{command_path('segment-export')} save --help`."
+    return f"There is no export {name}. {hint}"

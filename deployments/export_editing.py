@@ -1,0 +1,252 @@
+"""Change one saved export in its file, and leave every other line of the file as it is.
+
+Each change is made twice. YAML is read with its comments and anchors, changed and written out;
+of what comes out only the lines of the export in question are taken, and put into the text.
+"""
+
+import difflib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from deployments.changes import DeploymentRefused
+from deployments.export_yaml import copy_sharing, list_shared, parse, to_plain, to_yaml, write
+
+NEW_FILE = """\
+# yaml-language-server: $schema=https://raw.githubusercontent.com/PrefectHQ/prefect/main/schemas/prefect.yaml.schema.json
+#
+# Saved exports. Saving one runs nothing: it runs with its schedule, or when asked.
+#
+#   segment-export deploy                 (the work pool, what watches over runs, these exports)
+#   prefect worker start --pool exports
+name: segment-export
+
+definitions: # Prefect ignores this key: a home for what the exports share
+  work_pool: &exports
+    name: exports
+    work_queue_name: default
+    job_variables:
+      env:
+        PREFECT_LOGGING_EXTRA_LOGGERS: segment_export
+        # Runs that are silent for five times as long are taken for dead: keep it in every export.
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: "30"
+  one_at_a_time: &one_at_a_time
+    limit: 1
+    collision_strategy: ENQUEUE
+
+deployments:
+"""
+
+
+class ExportFile:
+    """The text of a file of saved exports, and the changes to it that are not written yet."""
+
+    def __init__(self, text: str) -> None:
+        self.before = text
+        self.text = text
+        parse(text)
+
+    def find(self, name: str, entrypoint: str = "") -> CommentedMap | None:
+        """Find an export by its name; another flow's may have the same, with its entrypoint."""
+        return next((one for one in _entries(parse(self.text)) if _is(one, name, entrypoint)), None)
+
+    def entries(self) -> list[CommentedMap]:
+        """List the entries of the file, whatever they deploy."""
+        return list(_entries(parse(self.text)))
+
+    def save(self, entry: dict[str, Any], *, sharing: Sequence[str] = ()) -> None:
+        """Put an export into the file, in the place of one of its name or at the end.
+
+        Args:
+            entry: the export as Prefect takes it.
+            sharing: keys whose values are taken from what the file shares, where it has the same.
+        """
+        document = parse(self.text)
+        shared = list_shared(document)
+        for key in sharing:
+            entry[key] = next((one for one in shared if one == entry[key]), entry[key])
+        new = to_yaml(entry)
+        entries = document.setdefault("deployments", CommentedSeq())
+        if entries is None:
+            entries = document["deployments"] = CommentedSeq()
+        place = _place_of(entries, entry["name"], entry["entrypoint"])
+        if place is None:
+            entries.append(new)
+        else:
+            entries[place] = new
+        self._take_over(
+            document, len(entries) - 1 if place is None else place, is_new=place is None
+        )
+
+    def change(self, name: str, entrypoint: str, change: Callable[[CommentedMap], None]) -> None:
+        """Change an export by a function that is given its keys and values."""
+        document = parse(self.text)
+        entries = _entries(document)
+        place = _place_of(entries, name, entrypoint)
+        if place is None:
+            return
+        change(entries[place])
+        self._take_over(document, place, is_new=False)
+
+    def duplicate(self, name: str, entrypoint: str, new_name: str) -> None:
+        """Put a copy of an export at the end of the file, under another name."""
+        document = parse(self.text)
+        entries = _entries(document)
+        place = _place_of(entries, name, entrypoint)
+        if place is None:
+            return
+        twin = copy_sharing(entries[place])
+        twin["name"] = new_name
+        entries.append(twin)
+        self._take_over(document, len(entries) - 1, is_new=True)
+
+    def remove(self, name: str, entrypoint: str) -> None:
+        """Take an export out of the file.
+
+        Raises:
+            DeploymentRefused: others refer to a part of it.
+        """
+        entries = _entries(parse(self.text))
+        place = _place_of(entries, name, entrypoint)
+        if place is None:
+            return
+        kept = [to_plain(one) for one in entries if one is not entries[place]]
+        lines = self.text.splitlines(keepends=True)
+        begin, end = _lines_of(self.text, place)
+        while begin > 0 and not lines[begin - 1].strip():
+            begin -= 1  # the empty line that set it apart
+        text = "".join(lines[:begin] + lines[end:])
+        try:
+            left = [to_plain(one) for one in _entries(parse(text))]
+        except DeploymentRefused:
+            left = []
+        if left != kept:
+            raise DeploymentRefused(
+                f"Other exports refer to a part of {name} (by its anchor, with `*`). Move that "
+                "part below `definitions:` by hand, and run this again."
+            )
+        self.text = text
+
+    def diff(self, file_name: str) -> str:
+        """Show the changes as a unified diff; nothing when there is none."""
+        return "".join(
+            difflib.unified_diff(
+                self.before.splitlines(keepends=True),
+                self.text.splitlines(keepends=True),
+                f"{file_name} (now)",
+                f"{file_name} (then)",
+            )
+        )
+
+    def _take_over(self, document: CommentedMap, place: int, *, is_new: bool) -> None:
+        """Take the lines of one export out of a changed document into the text."""
+        wanted = [to_plain(one) for one in document["deployments"]]
+        written = write(document, self.text)
+        begin, end = _lines_of(written, place)
+        lines = written.splitlines(keepends=True)[begin:end]
+        old = self.text.splitlines(keepends=True)
+        if old and not old[-1].endswith("\n"):
+            old[-1] += "\n"
+        if is_new:
+            at = _end_of_exports(self.text, old)
+            is_apart = at == 0 or not old[at - 1].strip() or old[at - 1].startswith("deployments:")
+            self.text = "".join([*old[:at], *([] if is_apart else ["\n"]), *lines, *old[at:]])
+        else:
+            begin, end = _lines_of(self.text, place)
+            self.text = "".join([*old[:begin], *lines, *old[end:]])
+        if [to_plain(one) for one in _entries(parse(self.text))] != wanted:
+            self.text = written  # an unusual layout: all of it as it is written out
+
+
+def open_file(file: Path, *, may_be_new: bool = False) -> ExportFile:
+    """Read a file of saved exports, to change it.
+
+    Raises:
+        DeploymentRefused: it cannot be read, or is no such file.
+    """
+    try:
+        return ExportFile(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if may_be_new:
+            opened = ExportFile(NEW_FILE)
+            opened.before = ""
+            return opened
+        raise DeploymentRefused(
+            f"There is no {file.name} in {file.absolute().parent}. Run this in the folder that has "
+            "it, or name it with --file."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
+
+
+def write_file(file: Path, text: str) -> None:
+    """Put a text in the place of a file at once: no reader ever sees half of it.
+
+    Raises:
+        DeploymentRefused: the folder cannot be written.
+    """
+    target = file.resolve()  # a link stays one
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as output:
+            temporary = output.name
+            output.write(text)
+            output.flush()
+            os.fsync(output.fileno())
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
+        raise DeploymentRefused(
+            f"{file} cannot be written ({type(error).__name__}); nothing was changed."
+        ) from error
+
+
+def _entries(document: CommentedMap) -> CommentedSeq:
+    return document.get("deployments") or CommentedSeq()
+
+
+def _is(entry: CommentedMap, name: str, entrypoint: str) -> bool:
+    return entry.get("name") == name and entrypoint in {"", entry.get("entrypoint")}
+
+
+def _place_of(entries: CommentedSeq, name: str, entrypoint: str) -> int | None:
+    return next((at for at, one in enumerate(entries) if _is(one, name, entrypoint)), None)
+
+
+def _lines_of(text: str, place: int) -> tuple[int, int]:
+    """Give the lines of an export: from its dash to its last one that is no comment."""
+    entries = _entries(parse(text))
+    lines = text.splitlines(keepends=True)
+    begin = entries[place].lc.line
+    if place + 1 < len(entries):
+        end = entries[place + 1].lc.line
+        while end > begin + 1 and _is_aside(lines[end - 1]):
+            end -= 1  # comments before the next one are the next one's
+    else:
+        end = _end_of_exports(text, lines)
+    return begin, end
+
+
+def _end_of_exports(text: str, lines: list[str]) -> int:
+    """Give the line after the last export: what follows is another key, or comments."""
+    document = parse(text)
+    begin = document.lc.key("deployments")[0]
+    following = [document.lc.key(key)[0] for key in document if document.lc.key(key)[0] > begin]
+    end = min(following, default=len(lines))
+    while end > begin + 1 and _is_aside(lines[end - 1]):
+        end -= 1
+    return end
+
+
+def _is_aside(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")

@@ -1,0 +1,148 @@
+"""Saved exports as they are on the server: looked at, paused, scheduled, detached and removed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.schemas.automations import Automation
+
+from deployments.export_entry import FLOW, read_schedule
+from deployments.form_choices import allow_no_connection
+
+_PAGE = 200  # what Prefect's server gives at once
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the last run of an export that has ended came out."""
+
+    state: str
+    message: str
+    at: datetime | None
+
+
+def read_exports_on_server(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
+    """Read all exports that are deployed, by name."""
+    exports: dict[str, DeploymentResponse] = {}
+    while True:
+        page = client.read_deployments(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])), offset=len(exports)
+        )
+        exports |= {one.name: one for one in page}
+        if len(page) < _PAGE:
+            return exports
+
+
+def read_last_run(client: SyncPrefectClient, export: DeploymentResponse) -> LastRun | None:
+    """Read what came of an export's last run that has ended."""
+    run = _read_run(client, export, list(TERMINAL_STATES), FlowRunSort.END_TIME_DESC)
+    if run is None or run.state is None:
+        return None
+    return LastRun(run.state.name or "", run.state.message or "", run.end_time)
+
+
+def read_next_run(client: SyncPrefectClient, export: DeploymentResponse) -> datetime | None:
+    """Read when an export runs next, as far as its runs are planned."""
+    soonest = FlowRunSort.EXPECTED_START_TIME_ASC
+    run = _read_run(client, export, [StateType.SCHEDULED], soonest)
+    return run.expected_start_time if run else None
+
+
+def read_triggers(client: SyncPrefectClient, export: DeploymentResponse) -> list[Automation]:
+    """Read the automations that run an export when something has happened."""
+    return client.read_resource_related_automations(_resource_of(export))
+
+
+def is_paused(export: DeploymentResponse, triggers: list[Automation]) -> bool:
+    """Say whether nothing starts an export by itself, though something could."""
+    switches = [one.active for one in export.schedules] + [one.enabled for one in triggers]
+    return bool(switches) and (export.paused or not any(switches))
+
+
+def set_export_active(
+    client: SyncPrefectClient, export: DeploymentResponse, *, active: bool
+) -> None:
+    """Pause or resume the schedules and triggers of an export."""
+    for schedule in export.schedules:
+        if schedule.active is not active:
+            client.update_deployment_schedule(export.id, schedule.id, active=active)
+    for automation in read_triggers(client, export):
+        if automation.enabled is not active:
+            switch = client.resume_automation if active else client.pause_automation
+            switch(automation.id)
+    if active and export.paused:
+        client.update_deployment(export.id, DeploymentUpdate(paused=False))
+
+
+def put_schedule(
+    client: SyncPrefectClient, export: DeploymentResponse, spec: dict[str, Any]
+) -> None:
+    """Give an export a schedule, in the place of the one with its slug."""
+    schedule = read_schedule(spec)
+    for existing in export.schedules:
+        if existing.slug == spec["slug"]:
+            client.update_deployment_schedule(export.id, existing.id, schedule=schedule)
+            return
+    new = DeploymentScheduleCreate(schedule=schedule, active=True, slug=spec["slug"])
+    client.create_deployment_schedules(export.id, [new])
+
+
+def remove_schedules(client: SyncPrefectClient, export: DeploymentResponse) -> None:
+    """Take all schedules of an export away, with the runs that they have planned."""
+    for schedule in export.schedules:
+        client.delete_deployment_schedule(export.id, schedule.id)
+
+
+def detach_export(client: SyncPrefectClient, export: DeploymentResponse) -> None:
+    """Leave an export without a connection, and its form able to say so."""
+    request = (export.parameters or {}).get("request")
+    if not isinstance(request, dict):
+        return
+    client.update_deployment(
+        export.id,
+        DeploymentUpdate(
+            parameters={**export.parameters, "request": {**request, "connection": ""}},
+            parameter_openapi_schema=allow_no_connection(export.parameter_openapi_schema or {}),
+        ),
+    )
+
+
+def remove_export(client: SyncPrefectClient, export: DeploymentResponse) -> None:
+    """Remove an export with its triggers and planned runs; the runs that were stay."""
+    client.delete_resource_owned_automations(_resource_of(export))
+    client.delete_deployment(export.id)
+
+
+def _resource_of(export: DeploymentResponse) -> str:
+    return f"prefect.deployment.{export.id}"
+
+
+def _read_run(
+    client: SyncPrefectClient,
+    export: DeploymentResponse,
+    states: list[StateType],
+    sort: FlowRunSort,
+) -> FlowRun | None:
+    found = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[export.id])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))
+        ),
+        sort=sort,
+        limit=1,
+    )
+    return found[0] if found else None

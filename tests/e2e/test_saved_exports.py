@@ -1,0 +1,282 @@
+"""Saved exports from their first line to their last: file, server, worker and sandbox are real."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from tests.conftest import Finished, PrefectServer, World
+
+PATIENCE_S = 150.0
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+Here = Callable[..., Finished]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with profiles and a file of exports, and the commands on it."""
+
+    here: Here
+    server: PrefectServer
+    world: World
+    file: Path
+
+    def save(self, name: str, *options: str, list_id: str = "") -> Finished:
+        return self.here(
+            "save", name, "--file", self.file,
+            "--connection", self.world.connection,
+            "--list-id", list_id or self.world.list_id,
+            "--profiles", "profiles.parquet",
+            "--segments-column", "Segments",
+            "--segment", "Gold",
+            "--email", "EMail",
+            *options,
+        )  # fmt: skip
+
+    def do(self, *arguments: str) -> str:
+        done = self.here(*arguments, "--file", self.file)
+        assert done.code == 0, done.err
+        return done.out
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        done = self.here("exports", "--file", self.file, "--json")
+        assert done.code == 0, done.err
+        return {one["name"]: one for one in done.document["exports"]}
+
+    def ask(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.server.api_url}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        answer = httpx.get(f"{self.server.api_url}/{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"deployments/name/export-segment/{name}")
+        return found
+
+    def triggers(self, name: str) -> list[dict[str, Any]]:
+        one = self.deployment(name)["id"]
+        found: list[dict[str, Any]] = self.get(f"automations/related-to/prefect.deployment.{one}")
+        return found
+
+    def runs(self, *names: str) -> list[dict[str, Any]]:
+        ids = [self.deployment(name)["id"] for name in names]
+        found: list[dict[str, Any]] = self.ask(
+            "flow_runs/filter", deployments={"id": {"any_": ids}}, sort="START_TIME_ASC"
+        )
+        return found
+
+    def planned_runs(self, name: str) -> list[dict[str, Any]]:
+        """Ask the scheduler to plan an export's runs now, and give what it has planned."""
+        one = self.deployment(name)["id"]
+        httpx.post(f"{self.server.api_url}/deployments/{one}/schedule", json={}, timeout=30)
+        return [run for run in self.runs(name) if run["state_type"] == "SCHEDULED"]
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "exports"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**self.server.env(), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+    def work_once(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "exports", "--run-once"],
+            capture_output=True, text=True, env=self.server.env(), timeout=180, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        if found := look():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+
+
+@pytest.fixture
+def desk(here: Here, prefect_server: PrefectServer, world: World, tmp_path: Path) -> Desk:
+    pl.DataFrame(
+        {
+            "CustomerId": ["a", "b", "c"],
+            "EMail": ["a@example.com", "b@example.com", "c@example.com"],
+            "Segments": [["Gold"], ["Gold", "Silver"], ["Silver"]],
+        }
+    ).write_parquet(tmp_path / "profiles.parquet")
+    return Desk(here, prefect_server, world, tmp_path / "prefect.yaml")
+
+
+def check_form(desk: Desk, name: str) -> None:
+    """The form offers what there is, and refuses in words what is not."""
+    deployment = desk.deployment(name)
+    fields = deployment["parameter_openapi_schema"]["definitions"]["ExportRequest"]["properties"]
+    assert desk.world.connection in fields["connection"]["enum"]
+    assert "there were: Gold, Silver." in fields["segments"]["description"]
+    saved = deployment["parameters"]["request"]
+    answer = httpx.post(
+        f"{desk.server.api_url}/deployments/{deployment['id']}/create_flow_run",
+        json={"parameters": {"request": {**saved, "connection": "nobody"}}},
+        timeout=30,
+    )
+    assert answer.status_code == 409
+    assert "is not one of" in answer.json()["detail"]
+    right = {"request": {**saved, "segments": ["Silver"]}}
+    run = desk.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=right)
+    httpx.delete(f"{desk.server.api_url}/flow_runs/{run['id']}", timeout=30).raise_for_status()
+
+
+def test_saved_export_lives_from_its_first_line_to_its_last(desk: Desk) -> None:
+    nightly = ("--cron", "0 2 * * *", "--timezone", "Europe/London")
+    tried = desk.save("nightly", *nightly, "--dry-run", "--json")
+    assert (tried.document["written"], desk.file.exists()) == (False, False)
+    saved = desk.save("nightly", *nightly)
+    assert saved.code == 0, saved.err
+    assert saved.out.startswith(tried.document["diff"])
+    refused = desk.save("nightly")
+    assert (refused.code, "--replace" in refused.err) == (2, True)
+    assert "+  - name: nightly" in saved.out
+    assert "deploy" in saved.out.splitlines()[-1]
+    assert desk.listed()["nightly"]["on_server"] is False
+
+    assert "export nightly: created" in desk.do("deploy")
+    check_form(desk, "nightly")
+    told = desk.listed()["nightly"]
+    assert told["runs"] == ["0 2 * * * (Europe/London)"]
+    assert (told["in_file"], told["on_server"], told["paused"]) == (True, True, False)
+    assert desk.planned_runs("nightly")
+    assert desk.listed()["nightly"]["next_run"]
+
+    assert "+        active: false" in desk.do("exports", "pause", "nightly")
+    assert desk.planned_runs("nightly") == []
+    assert "export nightly: unchanged" in desk.do("deploy")
+    assert desk.listed()["nightly"]["paused"]
+    assert desk.planned_runs("nightly") == []
+    assert "-        active: false" in desk.do("exports", "resume", "nightly")
+    assert desk.planned_runs("nightly")
+
+    desk.do("exports", "schedule", "nightly", "--cron", "30 5 * * *", "--timezone", "UTC")
+    assert desk.listed()["nightly"]["runs"] == ["30 5 * * * (UTC)"]
+    desk.do("exports", "schedule", "nightly", "--clear")
+    assert desk.listed()["nightly"]["runs"] == []
+    assert desk.planned_runs("nightly") == []
+
+    assert "connection: ''" in desk.do("exports", "detach", "nightly")
+    assert desk.listed()["nightly"]["connection"] == ""
+    assert desk.deployment("nightly")["parameters"]["request"]["connection"] == ""
+
+    told_last = desk.do("exports", "remove", "nightly", "--yes")
+    assert "What stays" in told_last
+    assert desk.listed().get("nightly") is None
+
+
+def test_schedule_fires_by_itself_and_a_paused_one_does_not(desk: Desk) -> None:
+    other_list = desk.world.box.add_list("List of nobody")
+    minutely = ("--cron", "* * * * *", "--timezone", "UTC")
+    for name, list_id in (("fires", ""), ("paused", other_list)):
+        saved = desk.save(name, *minutely, list_id=list_id)
+        assert saved.code == 0, saved.err
+    desk.do("deploy")
+    desk.do("exports", "pause", "paused")
+
+    def first_end() -> Any:
+        return next((run for run in desk.runs("fires") if run["state_type"] in ENDED), None)
+
+    with desk.worker():
+        ended = wait_for(first_end, "end of a run that the schedule began")
+    assert (ended["state_name"], ended["auto_scheduled"]) == ("Completed", True)
+    assert ended["expected_start_time"].endswith(":00Z")
+    assert set(desk.world.members()) == {"a@example.com", "b@example.com"}
+    assert desk.runs("paused") == []
+    assert desk.world.box.state.members(other_list) == {}
+    for name in ("fires", "paused"):
+        desk.do("exports", "remove", name, "--yes")
+
+
+def test_run_after_data_is_ready_waits_or_is_skipped_while_another_is_under_way(
+    desk: Desk,
+) -> None:
+    other_list = desk.world.box.add_list("The other list")
+    for name, overlap, list_id in (("waits", "wait", ""), ("skips", "skip", other_list)):
+        saved = desk.save(name, "--after", "crm", "--overlap", overlap, list_id=list_id)
+        assert saved.code == 0, saved.err
+    desk.do("deploy")
+    again = desk.do("deploy")
+    assert {"export waits: unchanged", "export skips: unchanged"} <= set(again.splitlines())
+    assert [len(desk.triggers(name)) for name in ("waits", "skips")] == [1, 1]
+
+    for _ in range(2):
+        told = desk.here("data-ready", "crm", "--json")
+        assert told.document["exports"] == ["skips", "waits"]
+    wait_for(lambda: len(desk.runs("waits", "skips")) == 4, "run of each for each event")
+    desk.work_once()
+
+    def ends(name: str, *wanted: str) -> Any:
+        runs = desk.runs(name)
+        return runs if sorted(run["state_name"] for run in runs) == sorted(wanted) else None
+
+    skipped = wait_for(lambda: ends("skips", "Cancelled", "Completed"), "end of both")
+    (cancelled,) = [run for run in skipped if run["state_name"] == "Cancelled"]
+    assert cancelled["state"]["message"] == "Deployment concurrency limit reached."
+    waiting = wait_for(lambda: ends("waits", "AwaitingConcurrencySlot", "Completed"), "a queue")
+    (second,) = [run for run in waiting if run["state_name"] != "Completed"]
+    now = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2026-01-01T00:00:00Z"}}
+    desk.ask(f"flow_runs/{second['id']}/set_state", state=now, force=True)  # in place of 30 s
+    desk.work_once()
+    wait_for(lambda: ends("waits", "Completed", "Completed"), "end of the one that waited")
+    assert set(desk.world.members()) == {"a@example.com", "b@example.com"}
+    assert set(desk.world.box.state.members(other_list)) == {"a@example.com", "b@example.com"}
+    assert desk.listed()["waits"]["last_run"]["state"] == "Completed"
+
+    desk.do("exports", "pause", "waits")
+    told = desk.here("data-ready", "crm", "--json")
+    assert (told.document["exports"], told.document["paused"]) == (["skips"], ["waits"])
+    wait_for(lambda: len(desk.runs("skips")) == 3, "run of the one that is not paused")
+    assert len(desk.runs("waits")) == 2
+    owned = [one["id"] for name in ("waits", "skips") for one in desk.triggers(name)]
+    for name in ("waits", "skips"):
+        desk.do("exports", "remove", name, "--yes")
+    left = {one["id"] for one in desk.ask("automations/filter")}
+    assert not left & set(owned)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--segment", "Platinum"), "Platinum"),
+        (("--first-name", "Vorname"), "Vorname"),
+        (("--list-id", "0b9ecbcd-2d52-4ffa-ba0b-1d0c0d8d3a5b"), "no contact list"),
+        (("--connection", "nobody"), "There is no connection"),
+        (("--cron", "0 2 * *"), "Invalid cron string"),
+        (("--cron", "0 2 * * *", "--timezone", "Europe/Lond"), "Invalid timezone"),
+    ],
+    ids=["segment", "column", "list", "connection", "cron", "zone"],
+)
+def test_nothing_is_saved_of_an_export_that_a_run_would_refuse(
+    desk: Desk, options: tuple[str, ...], told: str
+) -> None:
+    done = desk.save("wrong", *options)
+    assert done.code == 2
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not desk.file.exists()

@@ -1,0 +1,98 @@
+"""The file of exports is refused, in one line, for what Prefect would ignore or run otherwise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.changes import DeploymentRefused
+from deployments.export_file import check_text
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "prefect.yaml"
+CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+CRON = {"slug": "s", "cron": "0 2 * * *", "timezone": "UTC"}
+AFTER_CRM = {
+    "name": "n",
+    "type": "event",
+    "posture": "Reactive",
+    "expect": ["segment-export.data-ready"],
+    "match": {"prefect.resource.id": "segment-export.data.crm"},
+}
+
+
+def check(**changed: Any) -> None:
+    """Check our file with something in its first export replaced."""
+    first = {**CONTENT["deployments"][0], **changed}
+    check_text(yaml.safe_dump({**CONTENT, "deployments": [first]}), FILE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"schedules": [CRON, {**CRON, "slug": "t", "active": False}]},
+        {"schedules": [{"slug": "s", "interval": 3600}]},
+        {"schedules": [{"slug": "s", "interval": "PT1H", "anchor_date": "2026-01-01T00:00:00Z"}]},
+        {"schedules": [{"slug": "s", "rrule": "FREQ=MONTHLY;BYMONTHDAY=-1"}]},
+        {"schedules": [{"slug": "s", "cron": "{{ prefect.variables.when }}"}], "triggers": []},
+        {"triggers": [AFTER_CRM, {**AFTER_CRM, "enabled": False}]},
+        {"parameters": {}},
+        {"entrypoint": "deployments/deploy.py:deploy", "parameters": {"anything": 1}},
+    ],
+)
+def test_what_prefect_takes_is_taken(changed: dict[str, Any]) -> None:
+    check(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"schedules": [{"slug": "s", "cron": "0 2 * *"}]}, "its schedule s: cron: Invalid cron"),
+        ({"schedules": [{**CRON, "timezone": "Mars"}]}, "its schedule s: timezone: Invalid timez"),
+        ({"schedules": [{**CRON, "interval": 60}]}, "Exactly one of 'cron', 'interval', or"),
+        ({"schedules": [{"slug": "s"}]}, "Exactly one of 'cron', 'interval', or 'rrule'"),
+        ({"schedules": [{"slug": "s", "rrule": "FREQ=X"}]}, "its schedule s: rrule: Invalid RRule"),
+        ({"schedules": [{"slug": "s", "interval": 0}]}, "its schedule s: Prefect does not"),
+        ({"schedules": [{**CRON, "zone": "UTC"}]}, "its schedule s: zone: Extra inputs"),
+        ({"schedules": [{"cron": "0 2 * * *"}]}, "has no `slug:`"),
+        ({"schedules": [CRON, CRON]}, "two of its schedules have the slug s"),
+        ({"schedule": CRON}, "Prefect's older form"),
+        ({"triggers": [{**AFTER_CRM, "expects": ["x"]}]}, "`expects:` is a key that Prefect"),
+        ({"triggers": [{**AFTER_CRM, "posture": "Later"}]}, "its trigger: event.posture"),
+        ({"triggers": ["crm"]}, "its trigger: event: Input should be"),
+        ({"parameters": {"requests": {}}}, "its parameter requests is none that export-segment"),
+        ({"parameters": {"request": {"connection": "a"}}}, "its request: list_id: Field required"),
+        ({"parameters": {"request": 5}}, "its request: Input should be a valid dict"),
+    ],
+)
+def test_what_would_run_otherwise_is_refused_naming_the_export(
+    changed: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(DeploymentRefused) as refusal:
+        check(**changed)
+    assert "export nightly-loyalty" in str(refusal.value)
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"requests": 1}, "its parameter requests is none that backfill-export takes"),
+        ({}, ""),
+    ],
+)
+def test_entries_of_the_other_flow_are_held_against_its_own_parameters(
+    parameters: dict[str, Any], told: str
+) -> None:
+    changed = {
+        "entrypoint": "flows/backfill_export.py:backfill_export",
+        "parameters": parameters,
+    }
+    if not told:
+        check(**changed)
+        return
+    with pytest.raises(DeploymentRefused) as refusal:
+        check(**changed)
+    assert told in str(refusal.value)

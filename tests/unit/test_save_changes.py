@@ -1,0 +1,157 @@
+"""What `segment-export exports` says and refuses where there is a file and no server."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from cli.data_ready import tell_data_ready
+from cli.errors import CommandRefused
+from cli.exports import show_exports
+from cli.exports_changes import (
+    detach_saved,
+    duplicate_saved,
+    remove_saved,
+    schedule_export,
+    set_export_pause,
+)
+from cli.save import edit_file
+from deployments.changes import DeploymentRefused
+from deployments.export_entry import Saving
+from schemas.export import ExportRequest
+
+ROOT = Path(__file__).parents[2]
+NO_SPEC = {"cron": "", "interval": "", "rrule": "", "timezone": "", "slug": ""}
+NIGHTLY = "nightly-loyalty"
+
+
+@pytest.fixture(autouse=True)
+def no_server() -> Iterator[None]:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "flows").symlink_to(ROOT / "flows")
+    return Path(shutil.copy(ROOT / "prefect.yaml", tmp_path))
+
+
+def listed(file: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    capsys.readouterr()
+    show_exports(file, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["server"] is None
+    return {one["name"]: one for one in document["exports"]}
+
+
+def test_file_is_listed_and_nothing_said_of_the_server(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exports = listed(file, capsys)
+    assert exports[NIGHTLY]["runs"] == ["0 2 * * * (UTC)"]
+    assert exports["ad-hoc"]["runs"] == []
+    assert {one["on_server"] for one in exports.values()} == {None}
+    assert {one["connection"] for one in exports.values()} == {"sandbox"}
+
+
+def test_each_change_shows_its_diff_and_is_in_the_file(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_export_pause(NIGHTLY, file, active=False, as_json=False)
+    assert "+        active: false" in capsys.readouterr().out
+    assert listed(file, capsys)[NIGHTLY]["paused"]
+    schedule_export(NIGHTLY, file, spec={**NO_SPEC, "cron": "0 4 * * *"}, clear=False, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert '+        cron: "0 4 * * *"' in document["diff"]
+    assert listed(file, capsys)[NIGHTLY]["runs"] == ["0 4 * * * (UTC)"]  # the only one there is
+    detach_saved("ad-hoc", file, as_json=True)
+    exports = listed(file, capsys)
+    assert (exports["ad-hoc"]["connection"], exports[NIGHTLY]["connection"]) == ("", "sandbox")
+    duplicate_saved("ad-hoc", "twin", file, as_json=True)
+    remove_saved("ad-hoc", file, asks=False, as_json=True)
+    schedule_export(NIGHTLY, file, spec=NO_SPEC, clear=True, as_json=True)
+    exports = listed(file, capsys)
+    assert list(exports) == [NIGHTLY, "twin"]
+    assert exports[NIGHTLY]["runs"] == []
+
+
+def test_doing_it_again_changes_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_export_pause(NIGHTLY, file, active=False, as_json=True)
+    capsys.readouterr()
+    set_export_pause(NIGHTLY, file, active=False, as_json=True)
+    assert json.loads(capsys.readouterr().out)["diff"] == ""
+
+
+def test_entries_of_other_flows_are_no_exports(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(file.read_text())
+    backfill = {
+        **content["deployments"][1],
+        "name": "replay",
+        "entrypoint": "flows/backfill_export.py:backfill_export",
+        "parameters": {},
+    }
+    content["deployments"].append(backfill)
+    file.write_text(yaml.safe_dump(content))
+    assert "replay" not in listed(file, capsys)
+    with pytest.raises(CommandRefused, match="There is no export replay"):
+        remove_saved("replay", file, asks=False, as_json=True)
+
+
+def test_what_makes_no_sense_is_refused_and_the_file_stays(file: Path) -> None:
+    before = file.read_text()
+    with pytest.raises(CommandRefused, match="Did you mean nightly-loyalty"):
+        set_export_pause("nightly-loyalti", file, active=False, as_json=True)
+    with pytest.raises(CommandRefused, match="neither schedule nor trigger"):
+        set_export_pause("ad-hoc", file, active=False, as_json=True)
+    with pytest.raises(CommandRefused, match="give it alone"):
+        schedule_export(
+            NIGHTLY, file, spec={**NO_SPEC, "cron": "0 4 * * *"}, clear=True, as_json=True
+        )
+    with pytest.raises(CommandRefused, match="one of --cron"):
+        schedule_export(NIGHTLY, file, spec=NO_SPEC, clear=False, as_json=True)
+    with pytest.raises(CommandRefused, match="already"):
+        duplicate_saved("ad-hoc", NIGHTLY, file, as_json=True)
+    with pytest.raises(CommandRefused, match="give --yes"):
+        remove_saved("ad-hoc", file, asks=True, as_json=True)
+    assert file.read_text() == before
+
+
+def test_several_schedules_need_a_slug(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noon = {**NO_SPEC, "cron": "0 12 * * *"}
+    schedule_export(NIGHTLY, file, spec={**noon, "slug": "noon"}, clear=False, as_json=True)
+    assert len(listed(file, capsys)[NIGHTLY]["runs"]) == 2
+    with pytest.raises(CommandRefused, match=r"--slug .*\(nightly, noon\)"):
+        schedule_export(NIGHTLY, file, spec=noon, clear=False, as_json=True)
+
+
+def test_missing_file_is_refused_saying_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match="--file"):
+        show_exports(tmp_path / "prefect.yaml", as_json=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [(NIGHTLY, "--replace"), ("a/b", "no name for an export"), ("", "no name for an export")],
+)
+def test_name_that_is_taken_or_none_is_refused(file: Path, name: str, told: str) -> None:
+    request = ExportRequest(
+        connection="acme", list_id="1", profiles="p", segments=("A",), email="E"
+    )
+    with pytest.raises(DeploymentRefused, match=told):
+        edit_file(Saving(name, request), file, replace=False)
+    edit_file(Saving(NIGHTLY, request), file, replace=True)
+
+
+def test_data_is_announced_only_to_a_server_and_under_a_name() -> None:
+    with pytest.raises(CommandRefused, match="no Prefect server to tell"):
+        tell_data_ready("crm", as_json=True)
+    with pytest.raises(CommandRefused, match="no name for data"):
+        tell_data_ready("crm of today", as_json=True)
