@@ -71,6 +71,10 @@ def read_export_options(
     max_profiles: Annotated[
         int, typer.Option(help="More profiles than this in the segments are refused.")
     ] = 1_000_000,
+    warn_rejects_percent: Annotated[
+        float,
+        typer.Option(help="More rejected profiles than this, in percent: the run is degraded."),
+    ] = 5,
     report_dir: Annotated[
         str, typer.Option(metavar="DIR", help="Where report and rejects go (made private).")
     ] = "",
@@ -79,6 +83,10 @@ def read_export_options(
     ] = "",
     again: Annotated[
         bool, typer.Option("--again", help="Deliver once more what is already delivered.")
+    ] = False,
+    overwrite_newer: Annotated[
+        bool,
+        typer.Option("--overwrite-newer", help="Deliver a snapshot older than what the list got."),
     ] = False,
 ) -> "ExportRequest":
     """Turn options into a request.
@@ -104,9 +112,11 @@ def read_export_options(
         as_of=as_of,
         window_minutes=window_minutes,
         max_profiles=max_profiles,
+        warn_rejects_percent=warn_rejects_percent,
         report_dir=report_dir,
         name=name,
         again=again,
+        overwrite_newer=overwrite_newer,
     )
 
 
@@ -123,7 +133,53 @@ def taking_export_options(command: Callable[..., None]) -> Callable[..., None]:
         of_command = {parameter.name: given.pop(parameter.name) for parameter in own}
         command(read_export_options(**given), **of_command)
 
-    parameters = [*shared, *own]
+    # A parameter without a default may not follow one with; arguments are told by place anyhow.
+    parameters = sorted([*shared, *own], key=lambda one: one.default is not one.empty)
     take.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by Typer
     take.__annotations__ = {one.name: one.annotation for one in parameters}
     return take
+
+
+def taking_saved_or_given_export(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an export either by the name of a saved one or by the options of one.
+
+    Its first parameter is a request, or None where its own parameter `export` names a saved one.
+    What each run of the command is given by itself is no option: date, repetition, overwriting.
+    """
+    _, *own = inspect.signature(command).parameters.values()
+    shared = [
+        parameter
+        if parameter.default is not inspect.Parameter.empty
+        else parameter.replace(default=[] if parameter.name == "segment" else "")
+        for parameter in inspect.signature(read_export_options).parameters.values()
+        if parameter.name not in {"as_of", "again", "overwrite_newer"}
+    ]
+    required = ("connection", "list_id", "profiles", "segment", "email")
+
+    @functools.wraps(command)
+    def take(**given: Any) -> None:
+        from cli.errors import CommandRefused
+
+        of_command = {parameter.name: given.pop(parameter.name) for parameter in own}
+        defaults = {parameter.name: parameter.default for parameter in shared}
+        is_saved = bool(of_command["export"])
+        changed = [n for n, value in given.items() if (value or None) != (defaults[n] or None)]
+        if is_saved and changed:
+            raise CommandRefused(
+                f"--export takes all settings of the saved export: leave out {_names(changed)}."
+            )
+        missing = [name for name in required if not given[name]]
+        if not is_saved and missing:
+            raise CommandRefused(
+                f"Name a saved export (--export NAME), or give {_names(missing)} as to `run`."
+            )
+        command(None if is_saved else read_export_options(**given), **of_command)
+
+    parameters = [*own, *shared]
+    take.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as above
+    take.__annotations__ = {one.name: one.annotation for one in parameters}
+    return take
+
+
+def _names(parameters: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in parameters)

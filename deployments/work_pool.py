@@ -1,13 +1,18 @@
-"""The work pool that workers take exports from."""
+"""The work pool that workers take exports from, and its queue of backfills."""
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from deployments.changes import Change, Outcome
+from tasks.backfill_runs import QUEUE
 
 POOL = "exports"
+
+# One run of a backfill at a time, and only when nothing else waits: 1 is the highest priority.
+BACKFILLS_AT_ONCE = 1
+BACKFILL_PRIORITY = 100
 
 
 def apply_work_pool(client: SyncPrefectClient) -> Change:
@@ -22,3 +27,28 @@ def apply_work_pool(client: SyncPrefectClient) -> Change:
     except ObjectAlreadyExists:  # tried first: a worker that starts meanwhile makes it as well
         return Change("work pool", POOL, Outcome.UNCHANGED)
     return Change("work pool", POOL, Outcome.CREATED)
+
+
+def apply_backfill_queue(client: SyncPrefectClient) -> Change:
+    """Have a queue for runs of backfills, so that nightly runs go before them.
+
+    A limit that somebody has set stays. Prefect makes a queue without one where a run names it.
+    """
+    name = f"{POOL}/{QUEUE}"
+    try:
+        queue = client.read_work_queue_by_name(QUEUE, work_pool_name=POOL)
+    except ObjectNotFound:
+        client.create_work_queue(
+            QUEUE,
+            description="Runs of backfills, one at a time, after all others.",
+            concurrency_limit=BACKFILLS_AT_ONCE,
+            priority=BACKFILL_PRIORITY,
+            work_pool_name=POOL,
+        )
+        return Change("work queue", name, Outcome.CREATED)
+    if queue.concurrency_limit is not None:
+        return Change("work queue", name, Outcome.UNCHANGED)
+    client.update_work_queue(
+        queue.id, concurrency_limit=BACKFILLS_AT_ONCE, priority=BACKFILL_PRIORITY
+    )
+    return Change("work queue", name, Outcome.UPDATED)

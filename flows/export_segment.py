@@ -15,6 +15,7 @@ from tasks.connection import open_client
 from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
 from tasks.journal import begin_repeat, read_journal, sole_run
+from tasks.newest import require_newest
 from tasks.preparation import prepare_contacts, settle_delivery
 from tasks.progress import showing_progress
 from tasks.report import settle_outcome, write_report
@@ -28,7 +29,8 @@ def name_run() -> str:
     """Name a flow run for what it delivers and through which connection."""
     request = ExportRequest.model_validate(flow_run.parameters["request"])
     what = request.name or " + ".join(request.segments)
-    return f"{what} → {request.connection or 'no connection'}"
+    dated = f" {request.as_of}" if request.as_of else ""
+    return f"{what}{dated} → {request.connection or 'no connection'}"
 
 
 @flow(name="export-segment", flow_run_name=name_run, retries=0)
@@ -69,6 +71,7 @@ async def deliver(session: ExportSession) -> None:
     async with sole_run(session):
         await read_journal()
         await require_quota(session)
+        await require_newest(session)
         await upload_batches()
         if begin_repeat(session):
             await upload_batches()

@@ -147,6 +147,21 @@ class ExportRequest(BaseModel):
         "from the segments.",
         json_schema_extra={"position": 17},
     )
+    warn_rejects_percent: float = Field(
+        default=5,
+        ge=0,
+        le=100,
+        title="Warn above (% not delivered)",
+        description="When more profiles than this are rejected, the run counts as degraded: it "
+        "has delivered, and says so in an event and in a notification where those are set up.",
+        json_schema_extra={"position": 18},
+    )
+    overwrite_newer: bool = Field(
+        default=False,
+        title="Overwrite newer",
+        description="Deliver a snapshot that is older than what the contact list has got.",
+        json_schema_extra={"position": 19},
+    )
 
     @field_validator("as_of", mode="before")
     @classmethod

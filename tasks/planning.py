@@ -8,6 +8,7 @@ from schemas.plan import ExportPlan, PlannedBatch, PlannedRequests, PlannedTime
 from tasks.budget import plan_batches, plan_requests
 from tasks.destination import find_destination
 from tasks.journal import consult_journal
+from tasks.newest import find_overtaken
 from tasks.preparation import count_verdicts, judge_profiles, settle_delivery
 from tasks.quota import forecast_quota
 from tasks.session import ExportSession
@@ -32,13 +33,14 @@ async def plan_export(session: ExportSession) -> ExportPlan:
     quota = forecast_quota(
         requests.needed, used=requests.used_today, daily=requests.daily, now=session.now()
     )
-    obstacle = quota or _find_obstacle(time)
+    overtaken = await find_overtaken(session) if requests.uploads else ""
+    obstacle = overtaken or quota or _find_obstacle(time)
     prepared = session.require_prepared()
     verdicts = prepared.verdicts
     return ExportPlan(
         message=_phrase(session, batches, requests, time),
         obstacle=obstacle,
-        refused=quota is not None,
+        refused=bool(overtaken or quota),
         delivery=session.delivery,
         list_id=session.list_id,
         list_name=session.list_name,

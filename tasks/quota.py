@@ -6,7 +6,7 @@ other writes; so nothing is lost between two who count at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
@@ -43,6 +43,22 @@ def forecast_quota(needed: int, *, used: int, daily: int, now: datetime) -> str 
         f"export needs up to {needed:,}; the quota returns {phrase_quota_return(now)}. "
         "Run it then."
     )
+
+
+def spread_over_days(needs: Sequence[int], *, used: int, daily: int) -> list[int]:
+    """Say on which day, from 1, there is quota for each of some exports, one after another."""
+    days, day, left = [], 1, daily - used
+    for needed in needs:
+        if needed > left:
+            day, left = day + 1, daily
+        left -= needed
+        days.append(day)
+    return days
+
+
+def tells_of_quota(message: str) -> bool:
+    """Say whether a run ended because of the day's quota; its message is all that tells it."""
+    return "quota" in message and "00:00 UTC" in message
 
 
 class DailyQuota:

@@ -1,0 +1,214 @@
+"""`segment-export backfill`: a range of snapshots, for a person or a script."""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect import tags
+from pydantic import ValidationError
+from rich.console import Console
+
+from cli.backfill_tables import print_plan, print_status
+from cli.errors import DELIVERED, FAILED, REFUSED, CommandFailed, CommandRefused
+from cli.prefect_api import prefect_api
+from cli.progress import watching
+from cli.run import execute
+from cli.stopping import run_until_stopped
+from flows.backfill_export import backfill_export
+from schemas.backfill import (
+    BackfillOutcome,
+    BackfillRequest,
+    Every,
+    Snapshot,
+    SnapshotRange,
+    SnapshotState,
+)
+from schemas.export import ExportRequest
+from tasks.backfill import (
+    Backfill,
+    BackfillListener,
+    choose_next,
+    conclude_backfill,
+    listening,
+    note_end,
+)
+from tasks.backfill_plan import plan_snapshots
+from tasks.backfill_records import read_attempts, tag_run
+from tasks.backfill_runs import read_saved_export
+from tasks.backfill_steps import plan_and_tell, show_status, utc_now
+from tasks.shared_api import has_shared_api
+from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+# Only looked at, no date is left out for being one too many.
+ANY_NUMBER = 1_000_000
+NO_DATE = "2000-01-01"
+
+_OPTION_OF_FIELD = {"first_date": "--from", "last_date": "--to"}
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillOptions:
+    """The options of a backfill, as they were given."""
+
+    first_date: str
+    last_date: str
+    every: Every
+    keep_going: bool
+    allow_missing: bool
+    overwrite_newer: bool
+    max_runs: int
+    plan_only: bool
+    status_only: bool
+
+    @property
+    def has_range(self) -> bool:
+        """Say whether a range was given."""
+        return bool(self.first_date or self.last_date)
+
+    def build_range(self) -> SnapshotRange:
+        """Turn the options into a range.
+
+        Raises:
+            CommandRefused: naming the option that makes no sense.
+        """
+        if self.status_only and not self.has_range:
+            return SnapshotRange(first_date=NO_DATE, last_date=NO_DATE)
+        try:
+            return SnapshotRange(
+                first_date=self.first_date,
+                last_date=self.last_date,
+                every=self.every,
+                keep_going=self.keep_going,
+                allow_missing=self.allow_missing,
+                overwrite_newer=self.overwrite_newer,
+                max_runs=ANY_NUMBER if self.status_only else self.max_runs,
+            )
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = str(problem["loc"][0]) if problem["loc"] else "last_date"
+            option = _OPTION_OF_FIELD.get(field, f"--{field.replace('_', '-')}")
+            words = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "string_pattern_mismatch":
+                words = "give a date (YYYY-MM-DD)"
+            raise CommandRefused(f"{option}: {words}.") from None
+
+
+def run_backfill(
+    options: BackfillOptions, *, export: str, request: ExportRequest | None, as_json: bool
+) -> int:
+    """Carry out a backfill, or only look at it; tell it, and return the exit code.
+
+    Raises:
+        CommandRefused: what was asked for cannot be done.
+        CommandFailed: something does not answer.
+    """
+    asked = options.build_range()
+    notes = Console(stderr=True)
+
+    def say(line: str) -> None:
+        notes.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    listener = BackfillListener(on_plan=lambda plan: print_plan(plan, notes), on_note=say)
+    with prefect_api(say):
+        try:
+            begun = asyncio.run(_begin(asked, export, request, listener))
+            if options.plan_only or options.status_only:
+                outcome = asyncio.run(_look(begun, options))
+            elif begun.runs_elsewhere:
+                outcome = _deliver_elsewhere(begun)
+            else:
+                outcome = _deliver_here(begun, notes)
+        except EXPORT_ERRORS as error:
+            stop = explain_stop(error)
+            raise (CommandRefused if stop.is_refusal else CommandFailed)(stop.reason) from error
+    if as_json:
+        sys.stdout.write(outcome.model_dump_json(indent=2) + "\n")
+    if outcome.refused:
+        sys.stderr.write(f"segment-export: {outcome.message}\n")
+        return REFUSED
+    if not as_json:
+        (print_plan if options.plan_only else print_status)(outcome, Console())
+    return DELIVERED if outcome.ended_well else FAILED
+
+
+async def _begin(
+    asked: SnapshotRange,
+    export: str,
+    request: ExportRequest | None,
+    listener: BackfillListener,
+) -> Backfill:
+    if request is not None:
+        return Backfill(asked, request, listener=listener)
+    saved = await read_saved_export(export, needs_queue=has_shared_api())
+    return Backfill(
+        asked,
+        saved.request,
+        export=export,
+        runs_elsewhere=has_shared_api(),
+        folder=saved.folder,
+        listener=listener,
+    )
+
+
+async def _look(begun: Backfill, options: BackfillOptions) -> BackfillOutcome:
+    """Work out where all snapshots stand; without a range, those that have been run."""
+    if not options.has_range:
+        begun.only_dates = tuple(sorted(await read_attempts(begun.backfill_id)))
+        if not begun.only_dates:
+            raise CommandRefused(
+                "No backfill of this export has been run. Give --from and --to to see what is "
+                "there of its snapshots."
+            )
+    await plan_snapshots(begun)
+    return conclude_backfill(begun, is_plan=options.plan_only)
+
+
+def _deliver_elsewhere(begun: Backfill) -> BackfillOutcome:
+    """Run the backfill flow, which has workers carry out the runs."""
+    request = BackfillRequest(export=begun.export, **begun.asked.model_dump())
+    with listening(begun.listener):
+        return run_until_stopped(lambda: _run_flow(request), say=begun.listener.on_note)
+
+
+async def _run_flow(request: BackfillRequest) -> BackfillOutcome:
+    state: State[Any] = await backfill_export(request, return_state=True)
+    outcome = await state.aresult(raise_on_failure=False)
+    if isinstance(outcome, BackfillOutcome):
+        return outcome
+    raise CommandFailed(state.message or "The backfill ended without saying why; run it again.")
+
+
+def _deliver_here(begun: Backfill, console: Console) -> BackfillOutcome:
+    """Deliver in this process, one snapshot after the other."""
+    asyncio.run(plan_and_tell(begun))
+    asyncio.run(show_status(begun))
+    while (snapshot := asyncio.run(choose_next(begun, now=utc_now))) is not None:
+        begun.listener.on_note(f"Snapshot {snapshot.date}")
+        marks = tag_run(begun.backfill_id, snapshot.date, snapshot.delivery)
+        with tags(*marks), watching(console) as watcher:
+            outcome = execute(begun.dated(snapshot.date), watcher)
+        begun.listener.on_note(f"Snapshot {snapshot.date}: {outcome.message}")
+        state = SnapshotState.DELIVERED if outcome.ended_well else SnapshotState.FAILED
+        ended = {
+            "state": state,
+            "message": outcome.message,
+            "attempts": snapshot.attempts + 1,
+        }
+        note_end(begun, asyncio.run(_name_run(begun, snapshot.model_copy(update=ended))))
+        if STOPPED.reason in outcome.message:
+            begun.stop = STOPPED.reason
+        asyncio.run(show_status(begun))
+    return conclude_backfill(begun)
+
+
+async def _name_run(begun: Backfill, snapshot: Snapshot) -> Snapshot:
+    """Add what the run of a snapshot is called; one that was refused at once has none."""
+    attempts = (await read_attempts(begun.backfill_id)).get(snapshot.date)
+    if not attempts:
+        return snapshot
+    last = attempts[-1]
+    return snapshot.model_copy(update={"run_name": last.run_name, "run_id": last.run_id})

@@ -1,0 +1,267 @@
+"""A backfill as it goes: which snapshot comes next, and what all of it amounts to."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from constant_contact import DAILY_REQUESTS
+from pipeline.delivery import delivery_key
+from pipeline.outcome import Stop
+from schemas.backfill import (
+    BackfillOutcome,
+    BackfillRequests,
+    BackfillStatus,
+    Snapshot,
+    SnapshotRange,
+    SnapshotState,
+)
+from schemas.export import ExportRequest
+from tasks.backfill_tables import StatusTable
+from tasks.newest import read_newest
+from tasks.quota import DailyQuota, forecast_quota, tells_of_quota
+
+DATES_SHOWN = 5
+GO_ON = "Run the same backfill again to go on."
+
+# What makes an export what it is; the others say how it is carried out.
+_IDENTITY = {
+    "connection", "list_id", "profiles", "segments", "email", "first_name", "last_name",
+    "attributes", "segments_column", "memberships", "customer_id", "newest_by",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillListener:
+    """Who follows a backfill in this process."""
+
+    on_plan: Callable[[BackfillOutcome], None] = lambda _plan: None
+    on_note: Callable[[str], None] = lambda _remark: None
+
+
+@dataclass(slots=True)
+class Backfill:
+    """One backfill: what is asked for, and what is known so far.
+
+    Attributes:
+        asked: the range, and what to do about what cannot be delivered.
+        template: the export; each snapshot's date is put into it.
+        export: the name of the saved export; empty where there is none.
+        runs_elsewhere: workers carry out the runs, through the saved export.
+        folder: where relative paths of the saved export begin.
+        snapshots: oldest first, as they stand.
+        position: of the snapshot that comes next.
+        stop: why it ended before its last snapshot.
+        refusal: why nothing was begun.
+        only_dates: the snapshots in question, in place of the whole range.
+    """
+
+    asked: SnapshotRange
+    template: ExportRequest
+    export: str = ""
+    runs_elsewhere: bool = False
+    folder: Path | None = None
+    listener: BackfillListener = field(default_factory=BackfillListener)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    list_id: str = ""
+    list_name: str = ""
+    quota: DailyQuota | None = None
+    used_today: int = 0
+    position: int = 0
+    stop: str = ""
+    refusal: Stop | None = None
+    only_dates: tuple[str, ...] = ()
+    table: StatusTable = field(default_factory=StatusTable)
+
+    @property
+    def backfill_id(self) -> str:
+        """Name what is backfilled: the same for every range of the same export."""
+        asked = self.template.model_dump(mode="json", include=_IDENTITY)
+        return delivery_key({"export": self.export, "request": asked})
+
+    @property
+    def overwrites_newer(self) -> bool:
+        """Say whether snapshots go that are older than what the list has got."""
+        return self.asked.overwrite_newer or self.template.overwrite_newer
+
+    def dated(self, as_of: str) -> ExportRequest:
+        """Give the export of one snapshot, its files where this process finds them."""
+        paths = {
+            name: str(self.folder / location)
+            for name in ("profiles", "memberships")
+            if self.folder and (location := getattr(self.template, name)) and "://" not in location
+        }
+        changes = {
+            "as_of": as_of,
+            "again": False,
+            "overwrite_newer": self.overwrites_newer,
+            "report_dir": self.report_dir(as_of),
+        }
+        return self.template.model_copy(update={**paths, **changes})
+
+    def report_dir(self, as_of: str) -> str:
+        """Give each snapshot a report folder of its own, where the export names one."""
+        named = self.template.report_dir
+        return str(Path(named, as_of)) if named else ""
+
+    def settle(self, snapshot: Snapshot) -> None:
+        """Note where a snapshot stands now, in the place of what was known of it."""
+        self.snapshots = [snapshot if old.date == snapshot.date else old for old in self.snapshots]
+
+
+async def choose_next(backfill: Backfill, *, now: Callable[[], datetime]) -> Snapshot | None:
+    """Choose the snapshot that comes next; None at the end, or where the backfill has to stop.
+
+    Raises:
+        ExportRefused: Prefect's API cannot tell which snapshot the list has got last.
+    """
+    newest = None if backfill.overwrites_newer else await read_newest(backfill.list_id)
+    while not backfill.stop and backfill.position < len(backfill.snapshots):
+        snapshot = backfill.snapshots[backfill.position]
+        if snapshot.state is SnapshotState.UNREADABLE and not backfill.asked.keep_going:
+            backfill.stop = f"The snapshot of {snapshot.date} cannot be read. {snapshot.message}"
+            break
+        if snapshot.state.is_due and snapshot.state is not SnapshotState.UNDER_WAY:
+            if is_overtaken(snapshot.date, newest):
+                snapshot = overtake(snapshot, newest)
+                backfill.settle(snapshot)
+            elif trouble := await _find_lack_of_quota(backfill, snapshot, now()):
+                backfill.stop = f"The next snapshot is {snapshot.date}. {trouble}"
+                break
+        backfill.position += 1
+        if snapshot.state.is_due:
+            return snapshot
+    return None
+
+
+async def _find_lack_of_quota(
+    backfill: Backfill, snapshot: Snapshot, moment: datetime
+) -> str | None:
+    if backfill.quota is None:
+        return None
+    backfill.used_today = await backfill.quota.count_used()
+    return forecast_quota(
+        snapshot.requests,
+        used=backfill.used_today,
+        daily=backfill.quota.daily,
+        now=moment.astimezone(UTC),
+    )
+
+
+def note_end(backfill: Backfill, snapshot: Snapshot) -> None:
+    """Note how the run of a snapshot has ended, and stop where the next must not begin."""
+    backfill.settle(snapshot)
+    if snapshot.state is SnapshotState.DELIVERED:
+        return
+    if not backfill.asked.keep_going or tells_of_quota(snapshot.message):
+        backfill.stop = f"The snapshot of {snapshot.date} was not delivered: {snapshot.message}"
+
+
+def is_overtaken(as_of: str, newest: date | None) -> bool:
+    """Say whether the list has got a newer snapshot."""
+    return newest is not None and date.fromisoformat(as_of) < newest
+
+
+def overtake(snapshot: Snapshot, newest: date | None) -> Snapshot:
+    """Mark a snapshot as older than what the list has got."""
+    return snapshot.model_copy(
+        update={
+            "state": SnapshotState.OVERTAKEN,
+            "requests": 0,
+            "day": 0,
+            "message": f"The list has got the snapshot of {newest}.",
+        }
+    )
+
+
+def conclude_backfill(backfill: Backfill, *, is_plan: bool = False) -> BackfillOutcome:
+    """Put together how a backfill stands."""
+    due = [snapshot for snapshot in backfill.snapshots if snapshot.state.is_due]
+    accepted = {SnapshotState.DELIVERED, SnapshotState.OVERTAKEN}
+    if backfill.asked.allow_missing:
+        accepted.add(SnapshotState.MISSING)
+    if is_plan:
+        accepted |= {state for state in SnapshotState if state.is_due}
+    is_well = all(snapshot.state in accepted for snapshot in backfill.snapshots)
+    refusal = backfill.refusal
+    status = BackfillStatus.PLANNED if is_plan else BackfillStatus.COMPLETED
+    return BackfillOutcome(
+        status=status if is_well and refusal is None else BackfillStatus.INCOMPLETE,
+        message=refusal.reason if refusal else _phrase(backfill, due, is_plan=is_plan),
+        refused=refusal is not None and refusal.is_refusal,
+        backfill_id=backfill.backfill_id,
+        export=backfill.export,
+        list_id=backfill.list_id,
+        list_name=backfill.list_name,
+        snapshots=tuple(backfill.snapshots),
+        requests=BackfillRequests(
+            needed=sum(snapshot.requests for snapshot in due),
+            used_today=backfill.used_today,
+            daily=backfill.quota.daily if backfill.quota else DAILY_REQUESTS,
+            days=max((snapshot.day for snapshot in due), default=0),
+        ),
+    )
+
+
+def _phrase(backfill: Backfill, due: list[Snapshot], *, is_plan: bool) -> str:
+    dates: dict[SnapshotState, list[str]] = {state: [] for state in SnapshotState}
+    for snapshot in backfill.snapshots:
+        dates[snapshot.state].append(snapshot.date)
+    done, total = len(dates[SnapshotState.DELIVERED]), len(backfill.snapshots)
+    parts = [f"{done:,} of {total:,} snapshots are delivered to list “{backfill.list_name}”"]
+    if is_plan and due:
+        needed = sum(snapshot.requests for snapshot in due)
+        days = max(snapshot.day for snapshot in due)
+        parts.append(
+            f"{len(due):,} would be, from {due[0].date} to {due[-1].date}, in about {needed:,} "
+            f"requests on {f'{days:,} days' if days > 1 else 'one day'}"
+        )
+    for state, words in (
+        (SnapshotState.MISSING, "missing"),
+        (SnapshotState.UNREADABLE, "unreadable"),
+        (SnapshotState.FAILED, "not delivered in their last run" if is_plan else "failed"),
+        (SnapshotState.OVERTAKEN, "left out, as the list has got a newer one (--overwrite-newer)"),
+    ):
+        if dates[state]:
+            parts.append(f"{words}: {_shorten(dates[state])}")
+    text = "; ".join(parts) + "."
+    if backfill.stop:
+        return f"{text} {backfill.stop} {GO_ON}"
+    return text
+
+
+def _shorten(dates: list[str]) -> str:
+    hidden = len(dates) - DATES_SHOWN
+    return ", ".join(dates[:DATES_SHOWN]) + (f" and {hidden:,} more" if hidden > 0 else "")
+
+
+_listener: ContextVar[BackfillListener | None] = ContextVar("backfill_listener", default=None)
+_backfill: ContextVar[Backfill] = ContextVar("backfill")
+
+
+@contextmanager
+def listening(listener: BackfillListener) -> Iterator[None]:
+    """Follow the backfill flow that is called inside this block."""
+    reset = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(reset)
+
+
+@contextmanager
+def begin_backfill(backfill: Backfill) -> Iterator[Backfill]:
+    """Begin a backfill; inside this block `current_backfill` gives it to every task."""
+    backfill.listener = _listener.get() or backfill.listener
+    reset = _backfill.set(backfill)
+    try:
+        yield backfill
+    finally:
+        _backfill.reset(reset)
+
+
+def current_backfill() -> Backfill:
+    """Return the backfill that this task belongs to."""
+    return _backfill.get()

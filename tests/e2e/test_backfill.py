@@ -1,0 +1,233 @@
+"""A backfill through server, worker and saved export is killed in the middle and goes on."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psutil
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.automations import define_automations
+from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
+from pipeline import parse_batch_file_name
+from sandbox import Fault
+from tests.conftest import ROOT, Finished, PrefectServer, World
+
+PATIENCE_S = 400.0
+HANG_S = 600.0
+DAYS = [f"2026-03-{day:02}" for day in range(1, 13)]
+MISSING = DAYS[6]
+PRESENT = [day for day in DAYS if day != MISSING]
+BY_ITSELF = DAYS[:5]  # delivered before, without a backfill: a worker takes seconds a run
+KILLED = DAYS[7]  # in whose upload everything is killed
+EXPORT = "replay"
+RANGE = ("--from", DAYS[0], "--to", DAYS[-1])
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        if found := look():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+
+
+@pytest.fixture
+def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def saved(world: World, server_client: SyncPrefectClient, tmp_path: Path) -> Iterator[Finished]:
+    """A saved export of snapshots in the folder of its file; it is gone afterwards."""
+    for day in PRESENT:
+        pl.DataFrame(
+            {
+                "CustomerId": ["a", "b"],
+                "EMail": [f"{who}.{world.list_id[:8]}@example.com" for who in "ab"],
+                "FirstName": [day] * 2,
+                "Segments": [["Gold"]] * 2,
+            }
+        ).write_parquet(tmp_path / f"{day}.parquet")
+    (tmp_path / "flows").symlink_to(ROOT / "flows")
+    request = {
+        "connection": world.connection,
+        "list_id": world.list_id,
+        "profiles": "{as_of}.parquet",
+        "as_of": DAYS[0],
+        "segments": ["Gold"],
+        "segments_column": "Segments",
+        "email": "EMail",
+        "first_name": "FirstName",
+        "report_dir": str(tmp_path / "reports"),
+    }
+    entry = {
+        "name": EXPORT,
+        "entrypoint": "flows/export_segment.py:export_segment",
+        "enforce_parameter_schema": True,
+        "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+        "parameters": {"request": request},
+        "work_pool": {
+            "name": "exports",
+            "job_variables": {"env": {FREQUENCY_VARIABLE: str(HEARTBEAT_S)}},
+        },
+    }
+    file = tmp_path / "prefect.yaml"
+    file.write_text(yaml.safe_dump({"name": "replay", "deployments": [entry]}))
+    automations = {automation.name for automation in define_automations()}
+    try:
+        yield world.commands.run("deploy", "--json", "--file", file)
+    finally:
+        for automation in server_client.read_automations():
+            if automation.name in automations:
+                server_client.delete_automation(automation.id)
+        deployment = server_client.read_deployment_by_name(f"export-segment/{EXPORT}")
+        server_client.delete_deployment(deployment.id)
+
+
+@pytest.fixture
+def worker(prefect_server: PrefectServer) -> Iterator[psutil.Process]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "exports",
+         "--type", "process"],
+        env={**prefect_server.env(), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )  # fmt: skip
+    started = psutil.Process(process.pid)
+    yield started
+    for child in started.children(recursive=True):
+        child.kill()
+    process.kill()
+    process.wait(timeout=60)
+
+
+def begin(world: World, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "backfill", "--export", EXPORT, *RANGE, "--json", *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=world.commands.env, cwd=world.commands.folder,
+    )  # fmt: skip
+
+
+def finish(process: "subprocess.Popen[str]") -> Finished:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return Finished(process.returncode, out, err)
+
+
+def runs(client: SyncPrefectClient, tag: str) -> list[FlowRun]:
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
+    return client.read_flow_runs(flow_run_filter=tagged)
+
+
+def flow_process(worker: psutil.Process, run: FlowRun) -> psutil.Process:
+    """The innermost process that carries out a run."""
+    *_, found = (
+        child
+        for child in worker.children(recursive=True)
+        if child.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id)
+    )
+    return found
+
+
+def run_by_itself(world: World, here: Callable[..., Finished], day: str) -> Finished:
+    return here(
+        "run", "--connection", world.connection, "--list-id", world.list_id,
+        "--profiles", world.commands.folder / "{as_of}.parquet", "--as-of", day,
+        "--segment", "Gold", "--segments-column", "Segments", "--email", "EMail",
+        "--first-name", "FirstName", "--report-dir", world.commands.folder / "reports",
+    )  # fmt: skip
+
+
+def states(done: Finished) -> list[str]:
+    return [one["state"] for one in done.document["snapshots"]]
+
+
+@pytest.mark.timeout(900)
+def test_backfill_killed_in_the_middle_goes_on_and_delivers_each_snapshot_once_oldest_first(
+    server_client: SyncPrefectClient,
+    saved: Finished,
+    worker: psutil.Process,
+    world: World,
+    here: Callable[..., Finished],
+) -> None:
+    assert saved.code == 0, saved.err
+    queue = server_client.read_work_queue_by_name("backfill", work_pool_name="exports")
+    default = server_client.read_work_queue_by_name("default", work_pool_name="exports")
+    assert queue.concurrency_limit == 1
+    assert queue.priority > default.priority
+
+    imported_before = len(world.box.state.activities())
+
+    def accepted() -> list[dict[str, Any]]:
+        return world.box.state.activities()[imported_before:]
+
+    for day in BY_ITSELF:
+        assert run_by_itself(world, here, day).code == 0
+    uploaded = PRESENT.index(KILLED) + 1
+    occurrence = uploaded - len(BY_ITSELF)
+    hang = Fault("file_import", "delay", occurrence=occurrence, when="after", seconds=HANG_S)
+    world.box.script(hang)
+    command = begin(world)
+
+    wait_for(lambda: len(accepted()) == uploaded or command.poll() is not None, "upload")
+    assert command.poll() is None, finish(command)
+    command.kill()
+    finish(command)
+    (under_way,) = (
+        run for run in runs(server_client, "backfill") if run.state_type is StateType.RUNNING
+    )
+    hanging = flow_process(worker, under_way)
+    hanging.kill()
+    world.box.clear_script()
+
+    tag = f"backfill:{finish(begin(world, '--plan')).document['backfill_id']}"
+    wait_for(
+        lambda: any(run.state_type is StateType.CRASHED for run in runs(server_client, tag)),
+        "crashed run",
+    )
+    # What was accepted before the kill is all of that snapshot, whatever became of its run.
+    looked = finish(begin(world, "--status"))
+    position = DAYS.index(KILLED)
+    assert [one["state"] for one in looked.document["snapshots"]] == [
+        "missing" if day == MISSING else "delivered" if n <= position else "not_begun"
+        for n, day in enumerate(DAYS)
+    ]
+
+    done = finish(begin(world))
+    assert done.code == 1, done.err
+    assert states(done) == ["missing" if day == MISSING else "delivered" for day in DAYS]
+    assert f"missing: {MISSING}" in done.document["message"]
+
+    snapshots = {one["date"]: one for one in done.document["snapshots"]}
+    names = [activity["source_file_name"] for activity in accepted()]
+    assert len(names) == len(set(names)) == len(PRESENT)
+    sent = [name.delivery for text in names if (name := parse_batch_file_name(text))]
+    assert sent == [snapshots[day]["delivery"] for day in PRESENT]
+    assert {member["first_name"] for member in world.members().values()} == {DAYS[-1]}
+
+    again = finish(begin(world, "--allow-missing"))
+    assert again.code == 0, again.err
+    assert states(again) == states(done)
+    assert len(accepted()) == len(PRESENT)
+    made = runs(server_client, tag)
+    assert sorted(run.state_type for run in made if run.state_type is not StateType.COMPLETED) == [
+        StateType.CRASHED
+    ]
+    assert len(made) == len(PRESENT) - len(BY_ITSELF)
+    assert {run.work_queue_name for run in made} == {"backfill"}

@@ -1,0 +1,349 @@
+"""What a backfill decides without Prefect or Constant Contact: dates, days, order, and words."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from prefect.client.schemas.objects import StateType
+from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
+
+from cli.backfill import BackfillOptions
+from cli.errors import CommandRefused
+from constant_contact import QuotaExceeded, phrase_quota_return
+from flows.backfill_export import backfill_export
+from pipeline import MappingInvalid, find_snapshot, iter_dates, prepare
+from schemas.backfill import BackfillRequest, BackfillStatus, Snapshot, SnapshotRange, SnapshotState
+from schemas.export import ExportRequest
+from tasks import backfill as backfill_module
+from tasks.backfill import Backfill, choose_next, conclude_backfill, note_end
+from tasks.backfill_plan import expect_requests, list_dates
+from tasks.backfill_records import Attempt, judge_attempts, tag_run
+from tasks.backfill_runs import _parameters
+from tasks.errors import BackfillRefused
+from tasks.newest import phrase_overtaken, variable_name
+from tasks.quota import forecast_quota, spread_over_days, tells_of_quota
+
+NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
+TEMPLATE: dict[str, Any] = {
+    "connection": "c", "list_id": "l", "profiles": "{as_of}.parquet", "segments": ["Gold"],
+    "segments_column": "Segments", "email": "EMail",
+}  # fmt: skip
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def asked(first: str = "2026-03-01", last: str = "2026-03-03", **more: Any) -> SnapshotRange:
+    return SnapshotRange(first_date=first, last_date=last, **more)
+
+
+def backfill_of(*states: SnapshotState, **more: Any) -> Backfill:
+    days = [f"2026-03-{day:02}" for day in range(1, len(states) + 1)]
+    return Backfill(
+        asked(days[0], days[-1], **more),
+        ExportRequest(**TEMPLATE),
+        snapshots=[
+            Snapshot(date=day, state=state, requests=36, day=1)
+            for day, state in zip(days, states, strict=True)
+        ],
+        list_id="l",
+        list_name="List",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "every", "dates"),
+    [
+        ("2026-02-27", "2026-03-01", "day", ["2026-02-27", "2026-02-28", "2026-03-01"]),
+        ("2026-03-01", "2026-03-01", "day", ["2026-03-01"]),
+        ("2026-03-01", "2026-03-16", "week", ["2026-03-01", "2026-03-08", "2026-03-15"]),
+        (
+            "2025-11-30", "2026-03-31", "month",
+            ["2025-11-30", "2025-12-30", "2026-01-30", "2026-02-28", "2026-03-30"],
+        ),
+        ("2024-01-31", "2024-02-29", "month", ["2024-01-31", "2024-02-29"]),
+    ],
+)  # fmt: skip
+def test_dates_of_a_range_are_counted_from_its_first(
+    first: str, last: str, every: str, dates: list[str]
+) -> None:
+    assert [one.isoformat() for one in iter_dates(asked(first, last, every=every))] == dates
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"first_date": "2026-13-01"}, {"first_date": "1.3.2026"}, {"last_date": "2026-02-01"},
+        {"every": "year"}, {"max_runs": 0}, {"export": ""}, {"exports": "x"},
+    ],
+)  # fmt: skip
+def test_request_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    good = {"export": "nightly", "first_date": "2026-03-01", "last_date": "2026-03-02"}
+    BackfillRequest.model_validate(good)
+    with pytest.raises(ValidationError):
+        BackfillRequest.model_validate({**good, **wrong})
+
+
+def test_run_form_explains_every_field_in_its_order_and_has_no_empty_choice() -> None:
+    schema = parameter_schema(backfill_export.fn).model_dump_for_openapi()
+    fields = schema["definitions"]["BackfillRequest"]["properties"]
+    assert sorted(field["position"] for field in fields.values()) == list(range(len(fields)))
+    assert fields["export"]["position"] == 0
+    for name, field in fields.items():
+        assert field["title"], name
+        assert field["description"], name
+        assert "anyOf" not in field, name
+
+
+@pytest.mark.parametrize(
+    ("needs", "used", "days"),
+    [
+        ([36, 36], 0, [1, 1]),
+        ([36, 36], 9_950, [1, 2]),
+        ([36], 9_990, [2]),
+        ([6_000, 6_000, 3_000], 0, [1, 2, 2]),
+        ([], 0, []),
+        ([20_000, 36], 0, [2, 3]),
+    ],
+)
+def test_snapshots_are_spread_over_as_many_days_as_the_quota_needs(
+    needs: list[int], used: int, days: list[int]
+) -> None:
+    assert spread_over_days(needs, used=used, daily=10_000) == days
+
+
+def test_every_end_for_lack_of_quota_is_told_from_others() -> None:
+    returns = phrase_quota_return(NOON)
+    forecast = forecast_quota(36, used=9_990, daily=10_000, now=NOON)
+    assert forecast is not None
+    assert tells_of_quota(forecast)
+    assert tells_of_quota(
+        str(QuotaExceeded(f"Today's quota of requests is used up; it returns {returns}."))
+    )
+    assert not tells_of_quota("Stopped: batch 1 was refused.")
+
+
+def test_more_snapshots_than_allowed_are_refused_with_the_option_that_allows_them() -> None:
+    wide = Backfill(asked("2026-01-01", "2026-12-31"), ExportRequest(**TEMPLATE))
+    with pytest.raises(BackfillRefused, match=r"365 snapshots.*at most 31.*--max-runs 365"):
+        list_dates(wide)
+    allowed = Backfill(asked("2026-01-01", "2026-12-31", max_runs=365), wide.template)
+    assert len(list_dates(allowed)) == 365
+
+
+def test_identity_is_the_exports_and_not_the_ranges() -> None:
+    template = ExportRequest(**TEMPLATE)
+    one = Backfill(asked(), template, export="a")
+    for same in (
+        Backfill(asked("2026-04-01", "2026-04-02"), template, export="a"),
+        Backfill(asked(), template.model_copy(update={"as_of": "2026-03-01"}), export="a"),
+        Backfill(asked(overwrite_newer=True), template, export="a"),
+    ):
+        assert same.backfill_id == one.backfill_id
+    for other in (
+        Backfill(asked(), template, export="b"),
+        Backfill(asked(), template.model_copy(update={"list_id": "m"}), export="a"),
+    ):
+        assert other.backfill_id != one.backfill_id
+
+
+def attempt(delivery: str, state: StateType) -> Attempt:
+    return Attempt("2026-03-01", delivery, "id", "name", state, "message")
+
+
+DONE, FAILED, CRASHED = StateType.COMPLETED, StateType.FAILED, StateType.CRASHED
+RUNNING, SCHEDULED = StateType.RUNNING, StateType.SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("runs", "delivery", "runs_elsewhere", "state"),
+    [
+        ([], "d", True, SnapshotState.NOT_BEGUN),
+        ([("d", DONE)], "d", True, SnapshotState.DELIVERED),
+        ([("d", DONE)], "", True, SnapshotState.DELIVERED),
+        ([("d", DONE), ("d", FAILED)], "d", True, SnapshotState.DELIVERED),
+        ([("older files", DONE)], "d", True, SnapshotState.NOT_BEGUN),
+        ([("d", CRASHED)], "d", True, SnapshotState.FAILED),
+        ([("d", CRASHED), ("d", SCHEDULED)], "d", True, SnapshotState.UNDER_WAY),
+        ([("d", RUNNING)], "d", True, SnapshotState.UNDER_WAY),
+        ([("d", RUNNING)], "d", False, SnapshotState.FAILED),
+    ],
+)
+def test_snapshot_stands_where_its_runs_say(
+    runs: list[tuple[str, StateType]], delivery: str, runs_elsewhere: bool, state: SnapshotState
+) -> None:
+    attempts = [attempt(*one) for one in runs]
+    found, _ = judge_attempts(attempts, delivery, runs_elsewhere=runs_elsewhere)
+    assert found is state
+
+
+@pytest.mark.anyio
+async def test_next_snapshot_is_the_oldest_that_is_due_and_not_overtaken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def newest(_list_id: str) -> date:
+        return date(2026, 3, 3)
+
+    monkeypatch.setattr(backfill_module, "read_newest", newest)
+    states = [
+        SnapshotState.DELIVERED, SnapshotState.NOT_BEGUN, SnapshotState.FAILED,
+        SnapshotState.MISSING, SnapshotState.NOT_BEGUN,
+    ]  # fmt: skip
+    backfill = backfill_of(*states)
+    chosen = []
+    while (snapshot := await choose_next(backfill, now=lambda: NOON)) is not None:
+        chosen.append(snapshot.date)
+        delivered = {"state": SnapshotState.DELIVERED}
+        note_end(backfill, snapshot.model_copy(update=delivered))
+    assert chosen == ["2026-03-03", "2026-03-05"]
+    outcome = conclude_backfill(backfill)
+    assert [one.state.value for one in outcome.snapshots] == [
+        "delivered", "overtaken", "delivered", "missing", "delivered",
+    ]  # fmt: skip
+    assert outcome.status is BackfillStatus.INCOMPLETE
+    assert "missing: 2026-03-04" in outcome.message
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("keep_going", "message", "chosen"),
+    [
+        (False, "It broke.", 1),
+        (True, "It broke.", 3),
+        (True, "Today's quota of requests is used up; it returns at 00:00 UTC, in 2 h 1 min.", 1),
+    ],
+)
+async def test_next_begins_after_a_failure_only_where_told_and_never_without_quota(
+    monkeypatch: pytest.MonkeyPatch, keep_going: bool, message: str, chosen: int
+) -> None:
+    async def newest(_list_id: str) -> None:
+        return None
+
+    monkeypatch.setattr(backfill_module, "read_newest", newest)
+    backfill = backfill_of(*[SnapshotState.NOT_BEGUN] * 3, keep_going=keep_going)
+    count = 0
+    while (snapshot := await choose_next(backfill, now=lambda: NOON)) is not None:
+        count += 1
+        failed = {"state": SnapshotState.FAILED, "message": message}
+        note_end(backfill, snapshot.model_copy(update=failed))
+    assert count == chosen
+    outcome = conclude_backfill(backfill)
+    assert not outcome.ended_well
+    assert ("Run the same backfill again" in outcome.message) is (chosen == 1)
+
+
+@pytest.mark.parametrize(("allow_missing", "ended_well"), [(True, True), (False, False)])
+def test_missing_snapshot_counts_against_a_backfill_unless_allowed(
+    allow_missing: bool, ended_well: bool
+) -> None:
+    backfill = backfill_of(
+        SnapshotState.DELIVERED, SnapshotState.MISSING, allow_missing=allow_missing
+    )
+    outcome = conclude_backfill(backfill)
+    assert outcome.ended_well is ended_well
+    assert outcome.message == (
+        "1 of 2 snapshots are delivered to list “List”; missing: 2026-03-02."
+    )
+
+
+def test_plan_says_how_many_would_go_and_on_how_many_days() -> None:
+    backfill = backfill_of(*[SnapshotState.NOT_BEGUN] * 2)
+    plan = conclude_backfill(backfill, is_plan=True)
+    assert plan.status is BackfillStatus.PLANNED
+    assert plan.message == (
+        "0 of 2 snapshots are delivered to list “List”; 2 would be, from 2026-03-01 to "
+        "2026-03-02, in about 72 requests on one day."
+    )
+
+
+def test_runs_of_a_saved_export_get_its_settings_but_for_what_the_backfill_decides() -> None:
+    template = ExportRequest(**TEMPLATE, again=True, as_of="2020-01-01", report_dir="reports")
+    snapshot = Snapshot(date="2026-03-01", state=SnapshotState.NOT_BEGUN)
+    kept = {**TEMPLATE, "as_of": "2026-03-01", "report_dir": "reports/2026-03-01"}
+    parameters = _parameters(Backfill(asked(), template), snapshot)
+    assert parameters == kept
+    ExportRequest.model_validate(parameters)
+    forced = _parameters(Backfill(asked(overwrite_newer=True), template), snapshot)
+    assert forced == {**kept, "overwrite_newer": True}
+
+
+def test_relative_paths_begin_in_the_saved_exports_folder() -> None:
+    backfill = Backfill(asked(), ExportRequest(**TEMPLATE), folder=Path("/data"))
+    assert backfill.dated("2026-03-01").profiles == "/data/{as_of}.parquet"
+    url = ExportRequest(**{**TEMPLATE, "profiles": "s3://b/{as_of}"})
+    assert Backfill(asked(), url, folder=Path("/data")).dated("2026-03-01").profiles == url.profiles
+
+
+def test_snapshot_is_found_missing_or_unreadable_and_has_the_delivery_of_its_run(
+    tmp_path: Path,
+) -> None:
+    frame = pl.DataFrame({"CustomerId": ["a"], "EMail": ["a@example.com"], "Segments": [["Gold"]]})
+    frame.write_parquet(tmp_path / "2026-03-01.parquet")
+    (tmp_path / "2026-03-03.parquet").write_bytes(b"PAR1")
+    frame.drop("EMail").write_parquet(tmp_path / "2026-03-04.parquet")
+    backfill = Backfill(asked(), ExportRequest(**TEMPLATE), folder=tmp_path)
+    there, missing, damaged, lacking = (
+        find_snapshot(backfill.dated(f"2026-03-0{day}")) for day in range(1, 5)
+    )
+    assert there.source is not None
+    assert there.source.most_contacts == 1
+    prepared = prepare(backfill.dated("2026-03-01"))
+    assert there.source.delivery("list") == prepared.delivery("list")
+    assert missing.is_missing
+    assert not damaged.is_missing
+    assert "damaged" in damaged.trouble
+    assert "EMail" in lacking.trouble
+    with pytest.raises(MappingInvalid, match="no path holds"):
+        find_snapshot(ExportRequest(**{**TEMPLATE, "profiles": "p", "as_of": "2026-03-01"}))
+
+
+def test_request_estimate_grows_with_the_batches() -> None:
+    assert expect_requests(0) == 36
+    assert expect_requests(39_999) == 37
+    assert expect_requests(1_000_000) == 62
+
+
+def test_run_is_found_again_by_its_tags() -> None:
+    assert tag_run("0123", "2026-03-01", "abcd") == [
+        "backfill", "backfill:0123", "snapshot:2026-03-01:abcd",
+    ]  # fmt: skip
+
+
+def test_refusal_of_an_older_snapshot_names_both_dates_and_the_way_out() -> None:
+    said = phrase_overtaken("List", ours=date(2026, 3, 1), newest=date(2026, 3, 2))
+    assert "2026-03-02" in said
+    assert "2026-03-01" in said
+    assert "--overwrite-newer" in said
+    assert variable_name("3DD5/x") == "segment-export-newest-3dd5-x"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "option"),
+    [
+        ("", "2026-03-01", "--from: give a date"),
+        ("2026-03-01", "", "--to: give a date"),
+        ("2026-03-32", "2026-04-01", "--from: "),
+        ("2026-03-02", "2026-03-01", "--to: the range ends before it begins"),
+    ],
+)
+def test_range_that_makes_no_sense_is_refused_naming_the_option(
+    first: str, last: str, option: str
+) -> None:
+    options = BackfillOptions(
+        first_date=first,
+        last_date=last,
+        every="day",
+        keep_going=False,
+        allow_missing=False,
+        overwrite_newer=False,
+        max_runs=31,
+        plan_only=False,
+        status_only=False,
+    )
+    with pytest.raises(CommandRefused, match=option):
+        options.build_range()
