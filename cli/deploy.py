@@ -21,12 +21,7 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
         CommandRefused: no server is configured, or the file makes no sense; nothing was changed.
         CommandFailed: the server does not answer, or Prefect refused something.
     """
-    if configured_api_url() is None:
-        raise CommandRefused(
-            "There is no Prefect server to deploy to. Start one with "
-            f"`{command_path('prefect')} server start`, say where it is with "
-            "`export PREFECT_API_URL=http://127.0.0.1:4200/api`, and run this again."
-        )
+    require_server("to deploy to")
     changes = []
     try:
         with prefect_api(lambda _: None):
@@ -44,6 +39,20 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
     sys.stdout.write(
         f"Next: `{command_path('prefect')} worker start --pool {POOL}` carries out what is due.\n"
     )
+
+
+def require_server(purpose: str) -> None:
+    """Refuse where no server is configured: what is put on an embedded one ends with the command.
+
+    Raises:
+        CommandRefused: saying how to start one.
+    """
+    if configured_api_url() is None:
+        raise CommandRefused(
+            f"There is no Prefect server {purpose}. Start one with "
+            f"`{command_path('prefect')} server start`, say where it is with "
+            "`export PREFECT_API_URL=http://127.0.0.1:4200/api`, and run this again."
+        )
 
 
 def _tell(change: Change) -> None:

@@ -30,10 +30,13 @@ def run_until_stopped(
         running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
         return await begin()
 
-    ended = begin_in_thread(lambda: asyncio.run(run()), "export")
+    ended: Future[T] | None = None
     try:
+        ended = begin_in_thread(lambda: asyncio.run(run()), "export")
         return _wait(ended)
     except KeyboardInterrupt:
+        if ended is None:
+            raise
         say("Stopping in good order; once more to stop at once.")
         begun_or_failed: list[Future[Any]] = [running, ended]
         wait(begun_or_failed, return_when=FIRST_COMPLETED)

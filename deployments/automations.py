@@ -12,11 +12,15 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
 
 from deployments.changes import Change, Outcome
 from deployments.heartbeats import HEARTBEAT_WINDOW_S
 
-FLOW = "export-segment"
+FLOWS = ("export-segment", "backfill-export")
+OF_OUR_FLOWS = ResourceSpecification(
+    {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
+)
 PENDING_WINDOW_S = 15 * 60
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -83,6 +87,18 @@ def apply_automations(client: SyncPrefectClient, wanted: Sequence[AutomationCore
     return [apply_automation(client, automation) for automation in wanted]
 
 
+def remove_automations(client: SyncPrefectClient, names: Sequence[str]) -> list[Change]:
+    """Take the automations of these names off the server."""
+    changes = []
+    for name in names:
+        found = client.read_automations_by_name(name)
+        for automation in found:
+            client.delete_automation(automation.id)
+        if found:
+            changes.append(Change("automation", name, Outcome.REMOVED))
+    return changes
+
+
 def _settle(automation: AutomationCore) -> AutomationCore:
     """Set every field but the owner: an update leaves out what is not set, and refuses that."""
     return AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
@@ -108,7 +124,7 @@ def _crash_after_silence(
         trigger=EventTrigger(
             posture=Posture.Proactive,
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": FLOW},
+            match_related=OF_OUR_FLOWS,
             for_each={"prefect.resource.id"},
             after=set(after),
             expect=set(expect),

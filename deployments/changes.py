@@ -10,6 +10,7 @@ class Outcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)

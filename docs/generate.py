@@ -24,9 +24,11 @@ from cli.main import app
 from pipeline import text_forms
 from sandbox import Fault, SandboxSettings, _admin
 from sandbox._operations import list_operations
+from sandbox._sign_in_service import SIGN_IN_SERVICE
 from schemas import outcome
 from schemas.contact import HEADINGS, describe_rules
 from schemas.export import AttributeMapping, ExportRequest
+from tasks import events
 from tests.contract import answer_scripts, answers, endings
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -78,6 +80,9 @@ def build_command_line() -> str:
     for name, command in sorted(vars(root)["commands"].items()):
         parts += [f"## segment-export {name}", *paragraphs(str(command.help))]
         parts.append(option_table(command))
+        for part, inner in sorted(getattr(command, "commands", {}).items()):
+            parts += [f"### segment-export {name} {part}", *paragraphs(str(inner.help))]
+            parts.append(option_table(inner))
     return page("Command line", *parts)
 
 
@@ -162,7 +167,7 @@ def build_sandbox() -> str:
     admin, _, endpoints = doc(_admin).partition("\n\n    ")
     summary, *rest = paragraphs(admin)
     operations = [(f"`{o.name}`", f"`{o.method} {o.path}`") for o in list_operations()]
-    operations.append(("`token`", "a refresh of the sign-in, at the sign-in service"))
+    operations += [(f"`{door.name}`", f"`{path}`") for path, door in SIGN_IN_SERVICE.items()]
     fault, _, kinds = doc(Fault).partition("\nKinds, and")
     return page(
         "Sandbox",
@@ -348,6 +353,20 @@ def default_text(default: object) -> str:
     return f"`{default}`"
 
 
+def build_events() -> str:
+    """Build the page of the events that a run emits."""
+    rows = [(f"`{event}`", when, held or "–") for event, (when, held) in events.EVENTS.items()]
+    keys = ", ".join(f"`{key}`" for key in events.OUTCOME_KEYS)
+    return page(
+        "Events",
+        *paragraphs(doc(events))[1:],
+        "The export's name is that of the saved export where the run is of one. Each payload "
+        "holds `export` and `connection`, and beside them:",
+        table(("event", "when", "payload"), rows),
+        f"The *outcome* is {keys}.",
+    )
+
+
 PAGES: MappingProxyType[str, Callable[[], str]] = MappingProxyType(
     {
         "contact-rules.md": build_contact_rules,
@@ -355,6 +374,7 @@ PAGES: MappingProxyType[str, Callable[[], str]] = MappingProxyType(
         "settings.md": build_settings,
         "sandbox.md": build_sandbox,
         "answers.md": build_answers,
+        "events.md": build_events,
     }
 )
 

@@ -1,14 +1,15 @@
-"""A progress artifact that moves while an export runs."""
+"""How a run goes on, shown in Prefect: a progress artifact that moves, and an event a stage."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from tasks.events import recall_past, tell_stages
 from tasks.session import ExportSession, Stage
+from tasks.tolerance import tolerating_prefect
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,12 +21,10 @@ UPDATE_EVERY_S = 1.0
 STAGE_SHARES = {Stage.PREPARE: 20.0, Stage.UPLOAD: 50.0, Stage.IMPORT: 30.0}
 COMPLETE = 100.0
 
-_log = logging.getLogger("segment_export.tasks")
-
 
 @asynccontextmanager
 async def showing_progress(session: ExportSession) -> AsyncIterator[None]:
-    """Keep a progress artifact of the run up to date, at most once a second."""
+    """Keep Prefect up to date with how a run goes on, at most once a second."""
     artifact = _ProgressArtifact()
     updates = asyncio.create_task(artifact.keep_following(session))
     try:
@@ -34,16 +33,7 @@ async def showing_progress(session: ExportSession) -> AsyncIterator[None]:
         updates.cancel()
         with suppress(asyncio.CancelledError):
             await updates
-        await artifact.show(percent_done(session))
-
-
-@asynccontextmanager
-async def tolerating_prefect() -> AsyncIterator[None]:
-    """Go on where Prefect's API does not take an artifact: it shows a run, it is not the run."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- whatever it is, contacts matter more
-        _log.warning("Prefect did not take an artifact (%s)", type(error).__name__)
+        await artifact.show(session)
 
 
 class _ProgressArtifact:
@@ -52,18 +42,21 @@ class _ProgressArtifact:
         self._shown: float | None = None
 
     async def keep_following(self, session: ExportSession) -> None:
+        await recall_past(session)
         while True:
-            await self.show(percent_done(session))
+            tell_stages(session)
+            await self.show(session)
             await asyncio.sleep(UPDATE_EVERY_S)
 
-    async def show(self, percent: float) -> None:
-        if percent == self._shown:
+    async def show(self, session: ExportSession) -> None:
+        percent = percent_done(session)
+        if percent == self._shown or session.past is None:
             return
         async with tolerating_prefect():
             if self._id is None:
                 self._id = await acreate_progress_artifact(
                     progress=percent,
-                    key=PROGRESS_ARTIFACT_KEY,
+                    key=f"{PROGRESS_ARTIFACT_KEY}-{session.past.slug}",
                     description="How far the export is.",
                 )
             else:

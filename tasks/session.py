@@ -21,6 +21,7 @@ from pipeline import ContactBatch, Prepared
 from pipeline.outcome import Stop
 from schemas.export import ExportRequest
 from schemas.outcome import BatchOutcome, BatchState, ExportOutcome, RequestCounts
+from tasks.history import ExportPast
 from tasks.leases import Lease
 from tasks.quota import DailyQuota
 
@@ -90,6 +91,9 @@ class ExportSession:
         parts_sent: requests spent on parts of refused batches.
         halving_is_pointless: everything was refused, whoever was in it.
         has_waited: an import was still under way during this run.
+        api_url: the service that the run talks to, once it does.
+        past: which export the run is of on Prefect's side, and how its runs before went.
+        told: the stages that Prefect has been told of.
     """
 
     request: ExportRequest
@@ -122,6 +126,9 @@ class ExportSession:
     has_waited: bool = False
     has_ended_well: bool = False
     stop: Stop | None = None
+    api_url: str = ""
+    past: ExportPast | None = None
+    told: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     progress: dict[Stage, Progress] = field(default_factory=dict)
 

@@ -137,7 +137,7 @@ def test_cancelled_run_tells_what_is_known_and_the_next_one_finishes_it(
     (artifact,) = server_client.read_artifacts(
         artifact_filter=ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
-            key=ArtifactFilterKey(any_=["export-report"]),
+            key=ArtifactFilterKey(any_=["export-report-ad-hoc"]),
         )
     )
     assert outcome["message"] in str(artifact.data)

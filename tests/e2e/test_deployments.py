@@ -42,8 +42,14 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def deployed(prefect_server: PrefectServer) -> dict[str, Any]:
-    done = Commands(prefect_server.env(), ROOT).run("deploy")
+def deployed(
+    prefect_server: PrefectServer, connected: World, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Our file on the server; the form knows the connection, and of no profiles."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
+    (folder / "flows").symlink_to(ROOT / "flows")
+    done = Commands(connected.commands.env, folder).run("deploy")
     assert done.code == 0, done.err
     found = ask(prefect_server, "deployments/filter")
     return {deployment["name"]: deployment for deployment in found}
@@ -133,8 +139,8 @@ def test_worker_carries_out_an_ad_hoc_run_and_shows_it_well(
     artifacts = {
         one["key"]: one["data"] for one in ask(prefect_server, "artifacts/filter", **of_this_run)
     }
-    assert artifacts["export-progress"] == 100.0
-    assert "| sent | 2 |" in artifacts["export-report"]
+    assert artifacts["export-progress-ad-hoc"] == 100.0
+    assert "| sent | 2 |" in artifacts["export-report-ad-hoc"]
     assert "example.com" not in json.dumps(artifacts)
 
 

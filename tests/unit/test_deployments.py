@@ -13,7 +13,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 
 from cli.prefect_api import QUIET_PREFECT
 from deployments import saved_exports
-from deployments.automations import FLOW, apply_automations, define_automations
+from deployments.automations import FLOWS, apply_automations, define_automations
 from deployments.changes import DeploymentFailed, DeploymentRefused, Outcome
 from deployments.export_file import SavedExport, read_exports
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, HEARTBEAT_WINDOW_S, is_safe
@@ -76,9 +76,9 @@ def test_automation_crashes_only_our_runs_and_never_one_that_has_ended(
     assert trigger.for_each == {"prefect.resource.id"}
     assert trigger.model_dump()["match_related"] == {
         "prefect.resource.role": "flow",
-        "prefect.resource.name": export_segment.name,
+        "prefect.resource.name": list(FLOWS),
     }
-    assert export_segment.name == FLOW
+    assert export_segment.name in FLOWS
     (action,) = automation.actions
     assert isinstance(action, ChangeFlowRunState)
     assert action.state is StateType.CRASHED
@@ -179,6 +179,7 @@ def test_own_file_is_one_that_can_be_deployed() -> None:
     assert read_exports(ROOT / "prefect.yaml") == [
         SavedExport("nightly-loyalty", entrypoint),
         SavedExport("ad-hoc", entrypoint),
+        SavedExport("backfill", "flows/backfill_export.py:backfill_export"),
     ]
     assert {entry["work_pool"]["name"] for entry in CONTENT["deployments"]} == {POOL}
 
@@ -214,7 +215,7 @@ ENV = ("work_pool", "job_variables", "env", FREQUENCY_VARIABLE)
         (("concurency_limit",), 1, "`concurency_limit:` is a key that Prefect ignores"),
         (("work_pool", "queue"), "q", "`work_pool: queue:` is a key that Prefect ignores"),
         (("concurrency_limit", "max"), 2, "`concurrency_limit: max:` is a key"),
-        (("schedules",), [{"cron": "0 2 * * *", "slot": "x"}], "deployments.0.schedules.0"),
+        (("schedules",), [{"cron": "0 2 * * *", "slot": "x"}], "its schedule: slot: Extra inputs"),
         (("parameters", "request", "email"), None, "its request: email: Field required"),
         (("parameters", "request", "emai"), "x", "its request: emai: Extra inputs"),
         (ENV, None, "without frequent heartbeats"),

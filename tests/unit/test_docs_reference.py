@@ -41,9 +41,14 @@ def load_generator() -> ModuleType:
 
 generator = load_generator()
 COMMANDS = vars(typer.main.get_command(app))["commands"]
+SUBCOMMANDS = {
+    f"{name} {part}": inner
+    for name, command in COMMANDS.items()
+    for part, inner in getattr(command, "commands", {}).items()
+}
 OPTIONS = {
     name: {option for parameter in command.params for option in parameter.opts} | {"--debug"}
-    for name, command in COMMANDS.items()
+    for name, command in {**COMMANDS, **SUBCOMMANDS}.items()
 }
 
 
@@ -66,12 +71,15 @@ def test_check_names_the_page_that_is_stale(
 
 def test_every_command_and_option_appears() -> None:
     text = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
-    for name, options in OPTIONS.items():
+    for name, command in {**COMMANDS, **SUBCOMMANDS}.items():
         assert f"## segment-export {name}\n" in text
-        section = text.partition(f"## segment-export {name}\n")[2].partition("\n## ")[0]
-        for option in options - {"--help", "--debug"}:
-            shown = option if option.startswith("-") else option.upper()
-            assert re.search(rf"`{shown}[ `]", section), f"{name} {option}"
+        section = text.partition(f"## segment-export {name}\n")[2].partition("\n##")[0]
+        for parameter in command.params:
+            option = parameter.opts[0]
+            is_argument = not option.startswith("-")
+            shown = (parameter.metavar or option.upper()) if is_argument else option
+            if option != "--help":
+                assert re.search(rf"`{shown}[ `]", section), f"{name} {option}"
 
 
 def test_every_setting_appears_and_has_its_option() -> None:
@@ -114,6 +122,8 @@ def test_commands_in_the_documents_have_the_options_that_they_use(page: Path) ->
         if name.startswith("-"):
             assert name in {"--help", "--version"}, line
             continue
+        if arguments and f"{name} {arguments[0]}" in SUBCOMMANDS:
+            name += f" {arguments[0]}"
         assert name in OPTIONS, f"segment-export {line}"
         used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
         assert used <= OPTIONS[name] | {"--help"}, f"segment-export {line}"
@@ -123,6 +133,14 @@ def test_messages_in_the_readme_are_those_that_the_code_gives() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| You see |")[2]
     quoted = re.findall(r"^\| `([^`]+)` \|", table.partition("\n## ")[0], re.MULTILINE)
     assert len(quoted) > 5
+    said = said_by_the_code()
+    assert [message for message in quoted if not is_said(message, said)] == []
+
+
+def test_messages_in_the_guide_to_connecting_are_those_that_the_code_gives() -> None:
+    guide = (ROOT / "docs" / "guides" / "connect.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `([^`]+)` \|", guide.partition("| It says |")[2], re.MULTILINE)
+    assert len(quoted) > 10
     said = said_by_the_code()
     assert [message for message in quoted if not is_said(message, said)] == []
 

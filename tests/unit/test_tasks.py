@@ -21,8 +21,8 @@ from tasks import errors as task_errors
 from tasks.connection import connection_slug
 from tasks.destination import phrase_unknown_field
 from tasks.progress import percent_done
-from tasks.report import render_report
 from tasks.report_folder import open_report_folder
+from tasks.report_text import RunFacts, render_report
 from tasks.session import Progress, Stage, new_session
 from tasks.stops import ExportError, explain_stop
 
@@ -130,7 +130,7 @@ def test_report_holds_every_number_of_the_outcome() -> None:
         requests=RequestCounts(total=10, uploads=1, polls=4, throttled=2, retried=3),
         notes=("Something to know.",),
     )
-    report = render_report(outcome, list_name="L")
+    report = render_report(outcome, RunFacts(list_name="L"))
     for text in (
         "# It failed.", "| in the segments | 1,111 |", "| sent | 222 |", "| rejected | 33 |",
         "| duplicates | 44 |", "| of those sent, amended | 55 |", "| `email_invalid` | 30 |",
@@ -151,7 +151,7 @@ def test_report_of_hundreds_of_batches_is_cut() -> None:
         status=Status.INCOMPLETE, message="m", delivery="d", list_id="l", started_at=moment,
         finished_at=moment, counts=Counts(), batches=batches, requests=RequestCounts(),
     )  # fmt: skip
-    assert "… and 50 more." in render_report(outcome, list_name="L")
+    assert "… and 50 more." in render_report(outcome, RunFacts(list_name="L"))
 
 
 def test_report_folder_is_private_to_the_user(tmp_path: Path) -> None:

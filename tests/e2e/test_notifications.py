@@ -1,0 +1,229 @@
+"""Failing, degraded and recovered exports are told to people, in words, once each."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import polars as pl
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.automations import FLOWS
+from deployments.changes import Outcome
+from deployments.channels import make_webhook
+from deployments.notifications import BLOCK, NAMES, find_blocks, remove_notifications, save_block
+from tests.conftest import ROOT, PrefectServer, World
+
+PATIENCE_S = 150.0
+NO_LIST = "00000000-0000-4000-8000-000000000000"
+OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that keeps the messages it is sent."""
+
+    address: str = ""
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    def with_subject(self, text: str) -> list[dict[str, str]]:
+        return [message for message in self.messages if text in message["subject"]]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.messages.append(json.loads(body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing on standard error."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept.address = f"http://127.0.0.1:{server.server_port}/hooks/s3cret"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kept
+        server.shutdown()
+
+
+@pytest.fixture
+def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    """A client; what the test has set up is gone afterwards, for others share the server."""
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
+        remove_notifications(client)
+
+
+def write_profiles(folder: Path) -> Path:
+    """Ten customers, two of whom have no valid address."""
+    path = folder / "profiles.parquet"
+    addresses = [f"person-{n}@example.com" for n in range(8)] + ["nothing", "person-9@"]
+    pl.DataFrame(
+        {
+            "CustomerId": [f"c{n}" for n in range(10)],
+            "EMail": addresses,
+            "Segments": [["Gold"]] * 10,
+        }
+    ).write_parquet(path)
+    return path
+
+
+def read_events(server: PrefectServer, export: str) -> list[dict[str, Any]]:
+    answer = httpx.post(
+        f"{server.api_url}/events/filter",
+        json={"filter": {"resource": {"id": [f"segment-export.export.{export}"]}, "order": "ASC"}},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()["events"]
+    return found
+
+
+def read_artifact(server: PrefectServer, key: str) -> Any:
+    answer = httpx.get(f"{server.api_url}/artifacts/{key}/latest", timeout=30)
+    answer.raise_for_status()
+    return answer.json()["data"]
+
+
+def let_run_die(client: SyncPrefectClient, name: str) -> UUID:
+    """A run of our flow whose process is gone, as the automation marks it."""
+
+    @flow(name=FLOWS[0])
+    def export_segment() -> None:
+        """Stand for the flow."""
+
+    run = client.create_flow_run(export_segment, name=name, state=State(type=StateType.RUNNING))
+    died = State(type=StateType.CRASHED, message="The process died.")
+    client.set_flow_run_state(run.id, died)
+    return run.id
+
+
+def test_failure_degradation_and_recovery_reach_a_receiver_once_each(
+    prefect_server: PrefectServer,
+    server_client: SyncPrefectClient,
+    receiver: Receiver,
+    world: World,
+    tmp_path: Path,
+) -> None:
+    address = tmp_path / "address"
+    address.write_text(receiver.address + "\n")
+    told = world.commands.run("notify", "--webhook-file", address, "--test")
+    assert told.code == 0, told.err
+    assert f"notification block {BLOCK}: created" in told.out
+    assert [message["subject"] for message in receiver.messages] == [
+        "segment-export: a test message"
+    ]
+    deployed = world.commands.run("deploy", "--json", "--file", ROOT / "prefect.yaml")
+    outcomes = {one["name"]: one["outcome"] for one in deployed.document["changes"]}
+    assert {name: outcomes[name] for name in NAMES} == dict.fromkeys(NAMES, "unchanged")
+
+    again = save_block(server_client, make_webhook(receiver.address))
+    assert [change for change in again if change.outcome is not Outcome.UNCHANGED] == []
+
+    name = f"told-{world.list_id[:8]}"
+    export = ("--profiles", write_profiles(tmp_path), *OPTIONS, "--name", name)
+
+    assert world.export(*export, list_id=NO_LIST).code == 2
+    (failed,) = wait_for(lambda: receiver.with_subject("Export failed"), "message of failure")
+    assert world.export(*export).code == 0
+    (degraded,) = wait_for(lambda: receiver.with_subject("degraded"), "message of degradation")
+    assert world.export(*export, "--warn-rejects-percent", "20").code == 0
+    (recovered,) = wait_for(lambda: receiver.with_subject("recovered"), "message of recovery")
+
+    let_run_die(server_client, "a run that died")
+    (crashed,) = wait_for(lambda: receiver.with_subject("that died"), "message of a crash")
+
+    who = f"{name} → {world.connection}"
+    assert {one["subject"] for one in (failed, degraded, recovered)} == {
+        f"Export failed: {who}",
+        f"Export degraded: {who}",
+        f"Export recovered: {who}",
+    }
+    assert f"{who} ended as Failed." in failed["body"]
+    assert "The account has no contact list" in failed["body"]
+    assert "run the export again" in failed["body"]
+    assert "a run that died ended as Crashed.\n\nThe process died.\n\n" in crashed["body"]
+    assert "more than 5.0 % of its profiles did not arrive" in degraded["body"]
+    assert "Delivered 8 contacts to list" in degraded["body"]
+    assert "2 profiles rejected" in degraded["body"]
+    assert "its run before was degraded" in recovered["body"]
+    page = f"{prefect_server.api_url.removesuffix('/api')}/runs/flow-run/"
+    assert all(page in one["body"] for one in (failed, degraded, recovered))
+    assert len(receiver.messages) == 5, receiver.messages
+    assert "@example.com" not in json.dumps(receiver.messages)
+
+    history = json.loads(read_artifact(prefect_server, f"export-history-{name}"))
+    assert [(run["result"], run["sent"], run["rejected"]) for run in history] == [
+        ("delivered", 8, 2),
+        ("degraded", 8, 2),
+        ("failed", 0, 0),
+    ]
+    report = read_artifact(prefect_server, f"export-report-{name}")
+    assert "## Compared with the run before" in report
+    assert "of the window's 60 minutes" in report
+    assert "10,000 requests under this API key" in report
+    assert "constantcontact.com" not in report, "a sandbox has no pages"
+
+    off = world.commands.run("notify", "--off")
+    assert off.out.count(": removed") == 4
+    assert find_blocks(server_client) == []
+
+
+def test_events_tell_the_stages_of_a_run_and_that_it_recovered_from_a_crash(
+    prefect_server: PrefectServer, server_client: SyncPrefectClient, world: World, tmp_path: Path
+) -> None:
+    name = f"stages-{world.list_id[:8]}"
+
+    dead = let_run_die(server_client, f"{name} → {world.connection}")
+    done = world.export(
+        "--profiles", write_profiles(tmp_path), *OPTIONS,
+        "--name", name, "--warn-rejects-percent", "20",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    events = wait_for(
+        lambda: [one for one in [read_events(prefect_server, name)] if len(one) > 5], "events"
+    )[0]
+    assert [event["event"].removeprefix("segment-export.run.") for event in events] == [
+        "started", "prepared", "uploading", "imported", "delivered", "recovered",
+    ]  # fmt: skip
+    assert events[1]["payload"] == {
+        "export": name,
+        "connection": world.connection,
+        "profiles_in_segment": 10,
+        "sent": 8,
+        "rejected": 2,
+        "duplicates": 0,
+    }
+    assert events[-1]["payload"]["previous"] == "crashed"
+    assert events[-1]["payload"]["message"] == done.document["message"]
+    assert "@example.com" not in json.dumps(events)
+    history = json.loads(read_artifact(prefect_server, f"export-history-{name}"))
+    assert [run["result"] for run in history] == ["delivered", "crashed"]
+    assert history[1]["run"] == str(dead)
