@@ -1,6 +1,7 @@
 """The embedded Prefect API's own process: serves on an inherited socket, ends with its parent.
 
-Run as `python -m cli.embedded_server FD`. Its standard input is a pipe that the parent holds:
+Run as `python -m cli.embedded_server FD`, or with `whole` after that for a server with UI and
+scheduler, which `segment-export up` brings up. Its standard input is a pipe that the parent holds:
 when the parent ends, however it ends, the pipe closes and this process stops too.
 
 Every command has one of its own, so none depends on how another ends. What they share is the
@@ -67,7 +68,7 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def serve(listening_fd: int) -> None:
+def serve(listening_fd: int, *, is_whole: bool) -> None:
     """Serve the Prefect API on a listening socket until standard input closes."""
     serving: list[PatientServer] = []
     threading.Thread(target=_stop_with_parent, args=(serving,), daemon=True).start()
@@ -76,7 +77,7 @@ def serve(listening_fd: int) -> None:
     from prefect.settings import get_current_settings
 
     server = PatientServer(
-        uvicorn.Config(create_app(ephemeral=True), log_level="error", lifespan="on"),
+        uvicorn.Config(create_app(ephemeral=not is_whole), log_level="error", lifespan="on"),
         get_current_settings().home,
     )
     serving.append(server)
@@ -95,4 +96,4 @@ def _stop_with_parent(serving: list[PatientServer]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), is_whole="whole" in sys.argv[2:])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import connecting, deploying, exporting, trying
+from cli.commands import connecting, connections, deploying, exporting, operating, saving, trying
 from cli.errors import FAILED, REFUSED, CommandEnded, CommandError
 from cli.prefect_api import keep_prefect_quiet
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for group in (exporting, connecting, deploying, trying):
+for group in (exporting, connecting, connections, deploying, operating, saving, trying):
     app.add_typer(group.app)
 
 STOPPED = "stopped. Run the same command again to continue where it stopped."

@@ -1,0 +1,93 @@
+"""A running `segment-export up`, for the tests that need the whole of it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.conftest import clean_env
+
+PATIENCE_S = 150.0
+
+
+def wait_for(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        if found := look():
+            return found
+        time.sleep(0.25)
+    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+
+
+class Up:
+    """A running `segment-export up`, and what it says."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", "--port", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=clean_env(folder),
+            cwd=folder,
+        )
+        self.lines: list[str] = []
+        self.ui_url = f"http://127.0.0.1:{port}"
+        self.api_url = f"{self.ui_url}/api"
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if "what has arrived" in line:
+                return
+        raise AssertionError("\n".join(self.lines))
+
+    @property
+    def arrived_url(self) -> str:
+        return self.lines[-1].split()[-1]
+
+    @property
+    def sandbox_url(self) -> str:
+        return self.arrived_url.partition("/lists/")[0]
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def start_run(self, **settings: Any) -> str:
+        answer = httpx.get(f"{self.api_url}/deployments/name/export-segment/ad-hoc", timeout=30)
+        deployment = answer.raise_for_status().json()
+        request = {**deployment["parameters"]["request"], **settings}
+        answer = httpx.post(
+            f"{self.api_url}/deployments/{deployment['id']}/create_flow_run",
+            json={"parameters": {"request": request}},
+            timeout=30,
+        )
+        return str(answer.raise_for_status().json()["id"])
+
+    def state_of(self, run: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=30).raise_for_status()
+        state: dict[str, Any] = answer.json()["state"]
+        return state
+
+    def end_of(self, run: str) -> dict[str, Any]:
+        def final() -> dict[str, Any] | None:
+            state = self.state_of(run)
+            is_final = state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+            return state if is_final else None
+
+        state: dict[str, Any] = wait_for(final, "end of the run")
+        return state
+
+    def end(self) -> None:
+        """End it and whatever it has started, at once."""
+        if self.process.poll() is None:
+            for process in self.descendants():
+                process.kill()
+            self.process.kill()
+        self.process.communicate()
