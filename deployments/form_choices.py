@@ -78,6 +78,7 @@ def add_choices(
     """
     schema = deepcopy(schema)
     fields = _model_of(schema)
+    schema.get("properties", {}).get("request", {})["title"] = "Export"
     names = set(connections)
     if isinstance(saved.get("connection"), str):
         names.add(saved["connection"])

@@ -80,7 +80,7 @@ class BackfillRequest(SnapshotRange):
     export: str = Field(
         min_length=1,
         title="Saved export",
-        description="The name of the saved export whose paths hold `{as_of}`.",
+        description="The name of the saved export whose paths hold {as_of}.",
         json_schema_extra={"position": 0},
     )
     plan_only: bool = Field(

@@ -14,7 +14,7 @@ class AttributeMapping(BaseModel):
     heading: str = Field(
         min_length=1,
         title="Constant Contact field",
-        description="A heading of the CSV import such as `company_name`, or `cf:` and the name of "
+        description="A heading of the CSV import such as company_name, or cf: and the name of "
         "a custom field that exists in the account.",
     )
 
@@ -27,7 +27,7 @@ class ExportRequest(BaseModel):
     connection: str = Field(
         title="Connection",
         description="The name of the connection to deliver through, as given to "
-        "`segment-export connect`. An export whose connection was taken away has none, and does "
+        "segment-export connect. An export whose connection was taken away has none, and does "
         "not run.",
         json_schema_extra={"position": 0},
     )
@@ -42,7 +42,7 @@ class ExportRequest(BaseModel):
         min_length=1,
         title="Unified profiles",
         description="A Parquet file, a folder, a glob, or an object-store URL (abfss://, s3://). "
-        "`{as_of}` stands for the snapshot's date.",
+        "{as_of} stands for the snapshot's date.",
         json_schema_extra={"position": 2},
     )
     segments: tuple[str, ...] = Field(
@@ -107,7 +107,7 @@ class ExportRequest(BaseModel):
         default="",
         pattern=r"^(\d{4}-\d{2}-\d{2})?$",
         title="Snapshot date",
-        description="The date (YYYY-MM-DD) that `{as_of}` in the paths stands for. Leave empty "
+        description="The date (YYYY-MM-DD) that {as_of} in the paths stands for. Leave empty "
         "where the paths hold none.",
         json_schema_extra={"position": 12},
     )

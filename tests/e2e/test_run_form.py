@@ -131,12 +131,11 @@ def test_form_shows_every_setting_with_its_title_description_and_value(
         "Key column (Optional)": "CustomerId",
     }.items():
         expect(page.get_by_label(title, exact=True)).to_have_value(value)
-    expect(page.get_by_text("Loyalty_High")).to_be_visible()
-    for title, offered in {"Connection": "sandbox", "Segments": "Newsletter"}.items():
-        chooser = page.get_by_label(f"Select {title}")
-        chooser.click()
-        expect(page.get_by_role("option", name=offered)).to_be_visible()
-        page.keyboard.press("Escape")
+    expect(page.get_by_text("Loyalty_High").first).to_be_visible()
+    expect(page.get_by_text("Newsletter")).to_be_visible()
+    page.get_by_label("Select Connection").click()
+    expect(page.get_by_role("option", name="sandbox")).to_be_visible()
+    page.keyboard.press("Escape")
 
 
 def test_mistake_is_refused_in_words_before_a_run_is_created(page: Page, up: Up) -> None:
