@@ -63,7 +63,11 @@ def read_export_options(
         ),
     ] = "",
     as_of: Annotated[
-        str, typer.Option(metavar="DATE", help="What {as_of} in the paths stands for: YYYY-MM-DD.")
+        str,
+        typer.Option(
+            metavar="DATE",
+            help="What {as_of} in the paths stands for: YYYY-MM-DD, today or yesterday.",
+        ),
     ] = "",
     window_minutes: Annotated[
         float, typer.Option(help="The run stops in good order at the end of it.")

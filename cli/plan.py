@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -49,6 +50,7 @@ def show_plan(request: ExportRequest, *, as_json: bool) -> int:
 
 
 def _work_out(request: ExportRequest, watcher: Watcher) -> ExportPlan:
+    request = request.dated(datetime.now(UTC))
     report_dir = open_report_folder(request) if request.report_dir else None
     with (
         preparing(request, report_dir, watcher.on_progress) as prepared,

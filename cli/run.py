@@ -51,6 +51,7 @@ def execute(request: ExportRequest, watcher: Watcher) -> ExportOutcome:
     The contacts are prepared while a Prefect API starts; bad input ends the command at once.
     """
     started_at = datetime.now(UTC)
+    request = request.dated(started_at)
     told: list[ExportOutcome] = []
     try:
         report_dir = open_report_folder(request)

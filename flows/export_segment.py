@@ -29,7 +29,7 @@ def name_run() -> str:
     """Name a flow run for what it delivers and through which connection."""
     request = ExportRequest.model_validate(flow_run.parameters["request"])
     what = request.name or " + ".join(request.segments)
-    dated = f" {request.as_of}" if request.as_of else ""
+    dated = f" {request.snapshot_date}" if request.as_of else ""
     return f"{what}{dated} → {request.connection or 'no connection'}"
 
 

@@ -52,7 +52,7 @@ class Selection:
             memberships=memberships,
             customer_id=request.customer_id,
             max_profiles=request.max_profiles,
-            as_of=request.as_of,
+            as_of=str(request.snapshot_date or ""),
         )
 
 
@@ -164,7 +164,8 @@ def _dated_paths(request: ExportRequest) -> tuple[str, str]:
     as_of = request.snapshot_date
     if has_placeholder and as_of is None:
         raise MappingInvalid(
-            "A path holds {as_of} but no snapshot date is given: add one (--as-of YYYY-MM-DD)."
+            "A path holds {as_of} but no snapshot date is given: add one (--as-of YYYY-MM-DD, or "
+            "today or yesterday)."
         )
     if as_of is None:
         return paths

@@ -1,8 +1,11 @@
 """An export as a person asks for it: what the run form shows and the command line fills in."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_DAYS_AGO = MappingProxyType({"today": 0, "yesterday": 1})
 
 
 class AttributeMapping(BaseModel):
@@ -105,10 +108,11 @@ class ExportRequest(BaseModel):
     )
     as_of: str = Field(
         default="",
-        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        pattern=r"^(\d{4}-\d{2}-\d{2}|today|yesterday)?$",
         title="Snapshot date",
-        description="The date (YYYY-MM-DD) that {as_of} in the paths stands for. Leave empty "
-        "where the paths hold none.",
+        description="The date (YYYY-MM-DD) that {as_of} in the paths stands for, or the word "
+        "today or yesterday (UTC) for an export that runs by itself. Leave empty where the paths "
+        "hold none.",
         json_schema_extra={"position": 12},
     )
     window_minutes: float = Field(
@@ -167,11 +171,19 @@ class ExportRequest(BaseModel):
     @classmethod
     def _read_date(cls, value: object) -> object:
         """Take a date or its text. A plain text field: Prefect's form has no empty date."""
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and value not in _DAYS_AGO:
             date.fromisoformat(value)
         return value.isoformat() if isinstance(value, date) else value
 
     @property
     def snapshot_date(self) -> date | None:
-        """Return the snapshot's date, if there is one."""
-        return date.fromisoformat(self.as_of) if self.as_of else None
+        """Return the snapshot's date, if there is one; by today's where it is given as a word."""
+        as_of = self.dated(datetime.now(UTC)).as_of
+        return date.fromisoformat(as_of) if as_of else None
+
+    def dated(self, now: datetime) -> "ExportRequest":
+        """Put the date in the place of the word today or yesterday."""
+        if self.as_of not in _DAYS_AGO:
+            return self
+        day = now.astimezone(UTC).date() - timedelta(days=_DAYS_AGO[self.as_of])
+        return self.model_copy(update={"as_of": day.isoformat()})

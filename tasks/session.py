@@ -206,10 +206,9 @@ def new_session(request: ExportRequest) -> Iterator[ExportSession]:
     # Without a level of its own it has the root logger's, which hides what is only to be known.
     logging.getLogger("segment_export").setLevel(logging.INFO)
     handover = _handover.get() or Handover()
+    started_at = handover.started_at or datetime.fromtimestamp(handover.clock(), UTC)
     session = ExportSession(
-        request=request,
-        handover=handover,
-        started_at=handover.started_at or datetime.fromtimestamp(handover.clock(), UTC),
+        request=request.dated(started_at), handover=handover, started_at=started_at
     )
     reset = _session.set(session)
     try:

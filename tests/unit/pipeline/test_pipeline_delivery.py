@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -116,6 +116,14 @@ def test_as_of_stands_for_the_snapshots_date(workshop: Any, path: str, dated: st
     request = workshop.request(path, as_of=date(2026, 3, 9), memberships="{as_of}")
     selection = Selection.from_request(request)
     assert (selection.profiles, selection.memberships) == (dated, "2026-03-09")
+
+
+@pytest.mark.parametrize(("word", "day"), [("today", "2026-03-09"), ("yesterday", "2026-03-08")])
+def test_day_is_that_of_utc_when_the_run_began(workshop: Any, word: str, day: str) -> None:
+    request = workshop.request("p/{as_of}", as_of=word)
+    began = datetime(2026, 3, 10, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert Selection.from_request(request.dated(began)).profiles == f"p/{day}"
+    assert request.dated(began).dated(began + timedelta(days=3)).as_of == day
 
 
 def test_a_date_without_its_place_and_a_place_without_its_date_are_refused(workshop: Any) -> None:
