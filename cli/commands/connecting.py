@@ -1,7 +1,7 @@
 """Commands about connections: `connect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,16 +16,45 @@ def connect(
     name: Annotated[str, typer.Argument(help="How to call the connection.")],
     client_id: Annotated[
         str, typer.Option(help="The API key (client id) of the Constant Contact application.")
-    ],
-    refresh_token_file: Annotated[
-        Path, typer.Option(metavar="FILE", help="A file that holds a refresh token.")
-    ],
+    ] = "",
     client_secret_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", help="A file that holds the client secret; none for a public client."
         ),
     ] = None,
+    refresh_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file that holds a refresh token: nobody has to sign in."
+        ),
+    ] = None,
+    device: Annotated[
+        bool,
+        typer.Option("--device", help="Sign in on any other device, with a code that is shown."),
+    ] = False,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Show the address to sign in at; open no browser.")
+    ] = False,
+    redirect_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="The port of this machine at which the browser comes back; 8976 if not given.",
+        ),
+    ] = None,
+    redirect_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The redirect URI as registered for the application; "
+            "http://127.0.0.1:PORT/signed-in if not given.",
+        ),
+    ] = "",
+    sign_in_minutes: Annotated[
+        float, typer.Option(min=0.01, help="How long to wait for somebody to sign in.")
+    ] = 10,
     api_url: Annotated[
         str, typer.Option(metavar="URL", help="The API's address, up to and with /v3.")
     ] = "https://api.cc.email/v3",
@@ -47,6 +76,19 @@ def connect(
             min=1, help="The most requests a day under this API key; partners may have more."
         ),
     ] = 10_000,
+    vault: Annotated[
+        Literal["block", "file"] | None,
+        typer.Option(
+            help="Keep tokens in Prefect (block), or in an encrypted file of the workers; in "
+            "Prefect if not given."
+        ),
+    ] = None,
+    vault_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The folder of that file; ~/.segment-export/vault if not given."
+        ),
+    ] = None,
     accept_data_privacy: Annotated[
         bool,
         typer.Option(
@@ -57,10 +99,13 @@ def connect(
 ) -> None:
     """Create a connection to a Constant Contact account, and check that it works.
 
-    Secrets are read from files, never from the command line. Connecting a name again renews its
-    sign-in.
+    You sign in with your browser, or on another device (--device); where nobody can, give a
+    refresh token. At a terminal it asks for what is missing. Secrets are read from files or typed,
+    never on the command line. With the name of a connection, and no --client-id, you only sign in
+    anew: all else about it stays.
     """
     from cli.connect import ConnectionForm, connect_account
+    from cli.sign_in import SignInWay
 
     form = ConnectionForm(
         name=name,
@@ -69,10 +114,19 @@ def connect(
         refresh_token_file=refresh_token_file,
         api_url=api_url,
         auth_url=auth_url,
-        display_name=display_name or name,
-        may_use=tuple(may_use or ["administrators"]),
+        display_name=display_name,
+        may_use=tuple(may_use or ()),
         contact_allowance=contact_allowance,
         daily_requests=daily_requests,
+        vault="file" if vault_dir else vault or "",
+        vault_dir=vault_dir,
         accepts_data_privacy=accept_data_privacy,
+        way=SignInWay(
+            is_by_device=device,
+            redirect_port=redirect_port,
+            redirect_url=redirect_url,
+            opens_browser=not no_open,
+            minutes=sign_in_minutes,
+        ),
     )
     connect_account(form, as_json=as_json)

@@ -239,9 +239,13 @@ def _save_connection(name: str, values: dict[str, Any]) -> None:
         ConstantContactConnection,
         connection_slug,
     )
+    from tasks.permission import os_user  # noqa: PLC0415
 
     connection = ConstantContactConnection(
-        display_name=name, privacy_accepted_at=datetime.now(UTC), **values
+        display_name=name,
+        privacy_accepted_at=datetime.now(UTC),
+        administrators=[os_user().name],
+        **values,
     )
     asyncio.run(connection.asave(connection_slug(name), overwrite=True))
     atexit._run_exitfuncs()

@@ -9,7 +9,6 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from constant_contact import SignInUnavailable
-from tasks.connection import BlockTokenStore
 from tasks.locks import (
     key_digest,
     machine_id,
@@ -19,6 +18,7 @@ from tasks.locks import (
     shared_folder,
     sole_lock,
 )
+from tasks.token_store import ConnectionTokenStore
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_sign_in_that_another_never_finishes_to_renew_is_not_waited_for() 
         return now
 
     with temporary_settings({PREFECT_API_URL: None}):
-        async with BlockTokenStore("c").lock():
+        async with ConnectionTokenStore("c").lock():
             with pytest.raises(SignInUnavailable, match="two minutes"):
-                async with BlockTokenStore("c", clock=clock).lock():
+                async with ConnectionTokenStore("c", clock=clock).lock():
                     raise AssertionError("two have it")

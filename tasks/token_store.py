@@ -1,0 +1,121 @@
+"""The tokens of a connection as the client of the API keeps them: renewed one at a time."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from constant_contact import (
+    AccessDenied,
+    NotAuthorised,
+    SignInExpired,
+    SignInUnavailable,
+    Tokens,
+)
+from tasks.connection_block import connection_slug, load_connection
+from tasks.locks import sole_lock
+from tasks.sign_in_record import SignInRecord, read_sign_in, write_sign_in
+from tasks.vaults import KeptSecrets, Vault, vault_of
+
+TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
+LONGEST_TURN_S = 120.0  # of others; who takes longer to renew a sign-in has stopped
+
+# After these answers the refresh token that was sent is as good as before.
+_NOT_SPENT = (AccessDenied, NotAuthorised)
+
+
+class ConnectionTokenStore:
+    """Keep a connection's tokens in its vault; refresh one at a time over all machines."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.slug = connection_slug(name)
+        self._clock = clock
+        self._now = now
+        self._before = SignInRecord()  # what was known when the first renewal under the lock began
+        self._has_begun = False
+
+    async def load(self) -> Tokens:
+        """Return the tokens kept last."""
+        return (await self.load_secrets()).tokens
+
+    async def load_secrets(self) -> KeptSecrets:
+        """Return tokens and client secret as they were kept last."""
+        return await (await self._vault()).load()
+
+    async def begin(self) -> None:
+        """Note that the refresh token is about to be sent: the one after a crash can tell why."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        self._before = await read_sign_in(self.slug)
+        await write_sign_in(self.slug, self._before.begin(self._now()))
+
+    async def save(self, tokens: Tokens) -> None:
+        """Keep new tokens; they are in the vault when this returns."""
+        vault = await self._vault()
+        kept = await vault.load()
+        await vault.keep(replace(kept, tokens=tokens))
+        await self.note_renewal()
+
+    async def note_renewal(self) -> None:
+        """Note that the sign-in was just renewed."""
+        renewed_at = self._now().isoformat(timespec="seconds")
+        await write_sign_in(self.slug, SignInRecord(renewed_at=renewed_at))
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        """Let one process of all machines at a time refresh this connection's tokens.
+
+        Raises:
+            SignInExpired: with the reason, as far as it is known, and how to sign in again.
+            SignInUnavailable: another has been at it for so long that it cannot be alive.
+        """
+        async with self.take_turn():
+            self._before, self._has_begun = SignInRecord(), False
+            try:
+                yield
+            except SignInExpired as error:
+                raise await self._explain(error) from error
+            except _NOT_SPENT:
+                if self._has_begun:
+                    await write_sign_in(self.slug, self._before)
+                raise
+
+    def take_turn(self) -> AbstractAsyncContextManager[object]:
+        """Hold the lock of this connection's tokens, for whatever else changes them."""
+        gives_up_at = self._clock() + LONGEST_TURN_S
+
+        def check_turn(holder: str) -> None:
+            if self._clock() >= gives_up_at:
+                raise SignInUnavailable(
+                    "Another process has been renewing this connection's sign-in for two minutes "
+                    f"({holder}); end it if it hangs, and run again."
+                )
+
+        return sole_lock(
+            f"token-{self.slug}", while_waiting=check_turn, expires_s=TOKEN_LOCK_EXPIRES_S
+        )
+
+    async def _vault(self) -> Vault:
+        """Look anew which vault it is: somebody may have connected again meanwhile."""
+        return vault_of(self.slug, await load_connection(self.slug))
+
+    async def _explain(self, error: SignInExpired) -> SignInExpired:
+        """Say why the sign-in works no more and what to do, and note it."""
+        now = self._now()
+        is_plain = error.error_key is not None and not error.is_answer_lost
+        reason = self._before.explain_refusal(now) if is_plain else str(error)
+        refused_at = now.isoformat(timespec="seconds")
+        await write_sign_in(self.slug, replace(self._before, refused_at=refused_at))
+        return SignInExpired(
+            f"{reason} The command is `segment-export connect {self.slug}`.",
+            status=error.status,
+            error_key=error.error_key,
+        )
