@@ -14,6 +14,7 @@ TOKEN = frozenset({"token"})
 FOR_GOOD = 10_000
 NEVER_S = 100_000.0
 SHORT_WINDOW_MINUTES = 0.2
+OUTAGE_WINDOW_MINUTES = 2.5  # longer than any patience but that of polling, which is the window's
 LATE_S = 4.0  # how much later a job is shown than accepted
 
 NAMELESS = "job without a file name"
@@ -172,7 +173,10 @@ def _lasting() -> Iterator[Trouble]:
     """Trouble that outlasts every patience of one run."""
     for name, fault in (_SERVER_FAULTS[3], _CUT):
         lasting = replace(fault, repeat=FOR_GOOD)
-        yield Trouble("down for good", f"{name} for good", (lasting,), is_lengthy=True)
+        yield Trouble(
+            "down for good", f"{name} for good", (lasting,),
+            window_minutes=OUTAGE_WINDOW_MINUTES, is_lengthy=True,
+        )  # fmt: skip
     name, fault = _SILENT
     for done, one in (("", fault), (", after the work", _after(fault))):
         yield Trouble(
