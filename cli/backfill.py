@@ -28,17 +28,16 @@ from schemas.export import ExportRequest
 from tasks.backfill import (
     Backfill,
     BackfillListener,
-    choose_next,
     conclude_backfill,
     listening,
-    note_end,
 )
 from tasks.backfill_plan import plan_snapshots
 from tasks.backfill_records import read_attempts, tag_run
 from tasks.backfill_runs import read_saved_export
-from tasks.backfill_steps import plan_and_tell, show_status, utc_now
+from tasks.backfill_steps import deliver_snapshots, plan_and_tell
 from tasks.shared_api import has_shared_api
 from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
+from tasks.tolerance import tolerating_prefect
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -115,7 +114,9 @@ def run_backfill(
     listener = BackfillListener(on_plan=lambda plan: print_plan(plan, notes), on_note=say)
     with prefect_api(say):
         try:
-            begun = asyncio.run(_begin(asked, export, request, listener))
+            begun = asyncio.run(
+                _begin(asked, export, request, listener, only_looks=options.status_only)
+            )
             if options.plan_only or options.status_only:
                 outcome = asyncio.run(_look(begun, options))
             elif begun.runs_elsewhere:
@@ -140,10 +141,12 @@ async def _begin(
     export: str,
     request: ExportRequest | None,
     listener: BackfillListener,
+    *,
+    only_looks: bool,
 ) -> Backfill:
     if request is not None:
         return Backfill(asked, request, listener=listener)
-    saved = await read_saved_export(export, needs_queue=has_shared_api())
+    saved = await read_saved_export(export, needs_queue=has_shared_api() and not only_looks)
     return Backfill(
         asked,
         saved.request,
@@ -184,31 +187,46 @@ async def _run_flow(request: BackfillRequest) -> BackfillOutcome:
 
 def _deliver_here(begun: Backfill, console: Console) -> BackfillOutcome:
     """Deliver in this process, one snapshot after the other."""
-    asyncio.run(plan_and_tell(begun))
-    asyncio.run(show_status(begun))
-    while (snapshot := asyncio.run(choose_next(begun, now=utc_now))) is not None:
+
+    async def deliver_one(snapshot: Snapshot) -> Snapshot:
         begun.listener.on_note(f"Snapshot {snapshot.date}")
-        marks = tag_run(begun.backfill_id, snapshot.date, snapshot.delivery)
+        return await _name_run(begun, _execute_one(begun, snapshot, console))
+
+    async def deliver_all() -> None:
+        await plan_and_tell(begun)
+        await deliver_snapshots(begun, deliver_one)
+
+    # Unlike asyncio.run this leaves Ctrl-C to the export that is being carried out.
+    with asyncio.Runner() as runner:
+        runner.get_loop().run_until_complete(deliver_all())
+    return conclude_backfill(begun)
+
+
+def _execute_one(begun: Backfill, snapshot: Snapshot, console: Console) -> Snapshot:
+    marks = tag_run(begun.backfill_id, snapshot.date, snapshot.delivery)
+    try:
         with tags(*marks), watching(console) as watcher:
             outcome = execute(begun.dated(snapshot.date), watcher)
-        begun.listener.on_note(f"Snapshot {snapshot.date}: {outcome.message}")
-        state = SnapshotState.DELIVERED if outcome.ended_well else SnapshotState.FAILED
-        ended = {
-            "state": state,
-            "message": outcome.message,
-            "attempts": snapshot.attempts + 1,
-        }
-        note_end(begun, asyncio.run(_name_run(begun, snapshot.model_copy(update=ended))))
-        if STOPPED.reason in outcome.message:
-            begun.stop = STOPPED.reason
-        asyncio.run(show_status(begun))
-    return conclude_backfill(begun)
+    except CommandFailed as error:  # Prefect's API is gone: so is the next run's
+        begun.stop = str(error)
+        return snapshot
+    if STOPPED.reason in outcome.message:
+        begun.stop = STOPPED.reason
+    state = SnapshotState.DELIVERED if outcome.ended_well else SnapshotState.FAILED
+    ended = {
+        "state": state,
+        "message": outcome.message,
+        "lacks_quota": outcome.lacks_quota,
+        "attempts": snapshot.attempts + 1,
+    }
+    return snapshot.model_copy(update=ended)
 
 
 async def _name_run(begun: Backfill, snapshot: Snapshot) -> Snapshot:
     """Add what the run of a snapshot is called; one that was refused at once has none."""
-    attempts = (await read_attempts(begun.backfill_id)).get(snapshot.date)
-    if not attempts:
-        return snapshot
-    last = attempts[-1]
-    return snapshot.model_copy(update={"run_name": last.run_name, "run_id": last.run_id})
+    async with tolerating_prefect("the question about a run's name"):
+        if attempts := (await read_attempts(begun.backfill_id)).get(snapshot.date):
+            last = attempts[-1]
+            named = {"run_name": last.run_name, "run_id": last.run_id}
+            return snapshot.model_copy(update=named)
+    return snapshot

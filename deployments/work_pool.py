@@ -6,7 +6,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from deployments.changes import Change, Outcome
-from tasks.backfill_runs import QUEUE
+from tasks.backfill_turns import QUEUE
 
 POOL = "exports"
 

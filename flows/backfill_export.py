@@ -42,7 +42,9 @@ async def backfill_export(backfill: BackfillRequest) -> State[BackfillOutcome]:
         except EXPORT_ERRORS as error:
             begun.refusal = explain_stop(error)
         if not begun.refusal and not backfill.plan_only:
-            await deliver_snapshots()
+            await deliver_snapshots(begun)
     outcome = conclude_backfill(begun, is_plan=backfill.plan_only)
-    end = Completed if outcome.ended_well else Failed
+    # A plan that was made has done its work, also where it tells that something is missing.
+    is_well = begun.refusal is None if backfill.plan_only else outcome.ended_well
+    end = Completed if is_well else Failed
     return end(message=outcome.message, data=outcome)

@@ -1,6 +1,7 @@
 """The flow that delivers the members of segments to a Constant Contact contact list."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -27,7 +28,7 @@ from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
 
 def name_run() -> str:
     """Name a flow run for what it delivers and through which connection."""
-    request = ExportRequest.model_validate(flow_run.parameters["request"])
+    request = _dated(ExportRequest.model_validate(flow_run.parameters["request"]))
     what = request.name or " + ".join(request.segments)
     dated = f" {request.snapshot_date}" if request.as_of else ""
     return f"{what}{dated} → {request.connection or 'no connection'}"
@@ -43,6 +44,7 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
     Args:
         request: What goes where.
     """
+    request = _dated(request)
     with new_session(request) as session:
         async with showing_progress(session):
             try:
@@ -61,6 +63,11 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
             outcome = await write_report()
     end = Completed if outcome.ended_well else Failed
     return end(message=outcome.message, data=outcome)
+
+
+def _dated(request: ExportRequest) -> ExportRequest:
+    """Take today and yesterday by when the run was to start: a late one has its day's snapshot."""
+    return request.dated(flow_run.scheduled_start_time or datetime.now(UTC))
 
 
 async def deliver(session: ExportSession) -> None:

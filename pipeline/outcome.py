@@ -14,12 +14,14 @@ class Stop:
 
     `is_refusal`: what was asked for cannot be done, which refuses a run that has uploaded nothing
     and cuts short one that has. `can_continue`: nothing is wrong with the
-    export itself, so that running it again goes on from here.
+    export itself, so that running it again goes on from here. `is_for_quota`: the day's requests
+    do not suffice.
     """
 
     reason: str
     is_refusal: bool = False
     can_continue: bool = False
+    is_for_quota: bool = False
 
 
 def add_up(judged: Counts, batches: Sequence[BatchOutcome]) -> Counts:

@@ -114,6 +114,7 @@ class Snapshot(BaseModel):
     `rows` are the profiles it holds at most for the export; `requests` is what its delivery needs
     at most as a rule, and `day` on which day of the backfill, from 1, there is quota for it.
     `attempts` counts its runs so far; `message` is how the last one ended, or why there is none.
+    `lacks_quota` says that it ended as the day's requests do not suffice.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -128,6 +129,7 @@ class Snapshot(BaseModel):
     run_name: str = ""
     run_id: str = ""
     message: str = ""
+    lacks_quota: bool = False
 
 
 class BackfillStatus(StrEnum):

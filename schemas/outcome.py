@@ -138,7 +138,7 @@ class ExportOutcome(BaseModel):
 
     `refused` says that the run ended before anything was uploaded because of what was asked;
     `imported` are the contacts of completed imports without those that Constant Contact counted as
-    errors or unsubscribed.
+    errors or unsubscribed. `lacks_quota` says that it ended as the day's requests do not suffice.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -146,6 +146,7 @@ class ExportOutcome(BaseModel):
     status: Status
     message: str
     refused: bool = False
+    lacks_quota: bool = False
     delivery: str
     list_id: str
     started_at: datetime

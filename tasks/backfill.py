@@ -20,8 +20,8 @@ from schemas.backfill import (
 )
 from schemas.export import ExportRequest
 from tasks.backfill_tables import StatusTable
-from tasks.newest import read_newest
-from tasks.quota import DailyQuota, forecast_quota, tells_of_quota
+from tasks.newest_mark import read_newest
+from tasks.quota import DailyQuota, forecast_quota
 
 DATES_SHOWN = 5
 GO_ON = "Run the same backfill again to go on."
@@ -56,6 +56,7 @@ class Backfill:
         stop: why it ended before its last snapshot.
         refusal: why nothing was begun.
         only_dates: the snapshots in question, in place of the whole range.
+        told: remarks that were made, each of them once.
     """
 
     asked: SnapshotRange
@@ -73,6 +74,7 @@ class Backfill:
     stop: str = ""
     refusal: Stop | None = None
     only_dates: tuple[str, ...] = ()
+    told: set[str] = field(default_factory=set)
     table: StatusTable = field(default_factory=StatusTable)
 
     @property
@@ -117,7 +119,9 @@ async def choose_next(backfill: Backfill, *, now: Callable[[], datetime]) -> Sna
     Raises:
         ExportRefused: Prefect's API cannot tell which snapshot the list has got last.
     """
-    newest = None if backfill.overwrites_newer else await read_newest(backfill.list_id)
+    newest = None
+    if not backfill.overwrites_newer:
+        newest = await read_newest(backfill.list_id, backfill.template)
     while not backfill.stop and backfill.position < len(backfill.snapshots):
         snapshot = backfill.snapshots[backfill.position]
         if snapshot.state is SnapshotState.UNREADABLE and not backfill.asked.keep_going:
@@ -153,9 +157,9 @@ async def _find_lack_of_quota(
 def note_end(backfill: Backfill, snapshot: Snapshot) -> None:
     """Note how the run of a snapshot has ended, and stop where the next must not begin."""
     backfill.settle(snapshot)
-    if snapshot.state is SnapshotState.DELIVERED:
+    if snapshot.state is SnapshotState.DELIVERED or backfill.stop:
         return
-    if not backfill.asked.keep_going or tells_of_quota(snapshot.message):
+    if not backfill.asked.keep_going or snapshot.lacks_quota:
         backfill.stop = f"The snapshot of {snapshot.date} was not delivered: {snapshot.message}"
 
 
@@ -179,7 +183,7 @@ def overtake(snapshot: Snapshot, newest: date | None) -> Snapshot:
 def conclude_backfill(backfill: Backfill, *, is_plan: bool = False) -> BackfillOutcome:
     """Put together how a backfill stands."""
     due = [snapshot for snapshot in backfill.snapshots if snapshot.state.is_due]
-    accepted = {SnapshotState.DELIVERED, SnapshotState.OVERTAKEN}
+    accepted = {SnapshotState.DELIVERED}
     if backfill.asked.allow_missing:
         accepted.add(SnapshotState.MISSING)
     if is_plan:
@@ -222,7 +226,10 @@ def _phrase(backfill: Backfill, due: list[Snapshot], *, is_plan: bool) -> str:
         (SnapshotState.MISSING, "missing"),
         (SnapshotState.UNREADABLE, "unreadable"),
         (SnapshotState.FAILED, "not delivered in their last run" if is_plan else "failed"),
-        (SnapshotState.OVERTAKEN, "left out, as the list has got a newer one (--overwrite-newer)"),
+        (
+            SnapshotState.OVERTAKEN,
+            "left out, as the list has got a newer one (--overwrite-newer delivers them)",
+        ),
     ):
         if dates[state]:
             parts.append(f"{words}: {_shorten(dates[state])}")

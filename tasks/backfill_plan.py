@@ -13,7 +13,7 @@ from tasks.connection import open_client
 from tasks.destination import find_destination
 from tasks.errors import BackfillRefused
 from tasks.journal import Entry, take_over
-from tasks.newest import read_newest
+from tasks.newest_mark import read_newest
 from tasks.preparation import judge_profiles, settle_delivery
 from tasks.quota import spread_over_days
 from tasks.session import ExportSession, new_session
@@ -39,7 +39,7 @@ async def plan_snapshots(backfill: Backfill) -> None:
             backfill.quota = session.quota
             if session.quota is not None:
                 backfill.used_today = await session.quota.count_used()
-            newest = await read_newest(session.list_id)
+            newest = await read_newest(session.list_id, backfill.template)
             journal = await _read_journal(session)
             backfill.snapshots = [
                 await _judge(backfill, session, finding, journal, attempts.get(finding.date, ()))
@@ -85,7 +85,8 @@ async def _judge(
     delivery = finding.source.delivery(session.list_id) if finding.source else ""
     state, last = judge_attempts(attempts, delivery, runs_elsewhere=backfill.runs_elsewhere)
     message = last.message if last else ""
-    if state.is_due and finding.source is None:
+    # A run that a worker has taken goes on, whatever has become of the files since.
+    if finding.source is None and _may_change(state):
         state = SnapshotState.MISSING if finding.is_missing else SnapshotState.UNREADABLE
         message = finding.trouble
     entries = journal.get(delivery, [])
@@ -98,7 +99,7 @@ async def _judge(
         delivery=delivery,
         rows=rows,
         requests=expect_requests(rows) if state.is_due else 0,
-        attempts=sum(one.delivery == delivery for one in attempts),
+        attempts=sum(not delivery or one.delivery == delivery for one in attempts),
         run_name=last.run_name if last else "",
         run_id=last.run_id if last else "",
         message=message,
@@ -134,14 +135,15 @@ def _leave_out(backfill: Backfill, newest: date | None) -> list[Snapshot]:
         return backfill.snapshots
     return [
         overtake(snapshot, newest)
-        if _may_be_left_out(snapshot) and is_overtaken(snapshot.date, newest)
+        if _may_change(snapshot.state) and is_overtaken(snapshot.date, newest)
         else snapshot
         for snapshot in backfill.snapshots
     ]
 
 
-def _may_be_left_out(snapshot: Snapshot) -> bool:
-    return snapshot.state.is_due and snapshot.state is not SnapshotState.UNDER_WAY
+def _may_change(state: SnapshotState) -> bool:
+    """Say whether a snapshot is due, and no run is under way that tells what becomes of it."""
+    return state.is_due and state is not SnapshotState.UNDER_WAY
 
 
 def _spread(backfill: Backfill, snapshots: Sequence[Snapshot]) -> list[Snapshot]:

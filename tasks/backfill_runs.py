@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
@@ -20,14 +20,18 @@ from schemas.backfill import Snapshot, SnapshotState
 from schemas.export import ExportRequest
 from tasks.backfill import Backfill
 from tasks.backfill_records import tag_run
+from tasks.backfill_turns import (
+    LOOK_EVERY_S,
+    QUEUE,
+    SILENT_LOOKS,
+    find_pause,
+    let_others_go_first,
+)
 from tasks.errors import BackfillRefused
+from tasks.quota_label import lacks_quota
 
 EXPORT_FLOW = "export-segment"
-QUEUE = "backfill"
-
 LOOK_FIRST_S = 1.0
-LOOK_EVERY_S = 5.0
-SILENT_LOOKS = 120  # ten minutes without an answer of Prefect's API
 WAITING_LOOKS = 12  # a minute in which no worker has taken the run
 
 _WORKING_DIRECTORY = "prefect.deployments.steps.set_working_directory"
@@ -46,7 +50,7 @@ async def read_saved_export(name: str, *, needs_queue: bool = True) -> SavedExpo
     """Read the settings of a saved export from the Prefect server.
 
     Raises:
-        BackfillRefused: there is none of that name, or runs of a backfill cannot wait in its pool.
+        BackfillRefused: there is none of that name, or runs of a backfill cannot wait for others.
     """
     async with get_client() as client:
         try:
@@ -54,6 +58,7 @@ async def read_saved_export(name: str, *, needs_queue: bool = True) -> SavedExpo
         except ObjectNotFound:
             raise BackfillRefused(await _explain_unknown(client, name)) from None
         if needs_queue:
+            _require_waiting(name, deployment)
             await _require_queue(client, deployment.work_pool_name)
     try:
         request = ExportRequest.model_validate(deployment.parameters.get("request"))
@@ -88,6 +93,20 @@ async def _require_queue(client: PrefectClient, pool: str | None) -> None:
         ) from None
 
 
+def _require_waiting(name: str, deployment: DeploymentResponse) -> None:
+    """Make sure that runs of the saved export wait for one another.
+
+    Where one that overlaps is skipped, a backfill would have nightly runs cancelled, and they its.
+    """
+    options = deployment.concurrency_options
+    if options and options.collision_strategy is ConcurrencyLimitStrategy.CANCEL_NEW:
+        raise BackfillRefused(
+            f"Runs of the saved export “{name}” that overlap are skipped, so a backfill would "
+            "cancel its nightly runs and they the backfill's: save it with --overlap wait, or give "
+            "the export's own options in place of --export, which delivers in this process."
+        )
+
+
 def _find_folder(deployment: DeploymentResponse) -> Path | None:
     for step in deployment.pull_steps or []:
         if _WORKING_DIRECTORY in step:
@@ -104,13 +123,25 @@ async def deliver_through(
 ) -> Snapshot:
     """Have a worker deliver a snapshot, or find it at that already, and wait for the end.
 
-    A snapshot's run has a key of snapshot and attempt: asked for twice, by two at once or after a
-    kill, it is one run.
+    A snapshot's run has a key of the snapshot and the run before: asked for twice, by two at once
+    or after a kill, it is one run. Where a paused pool lets nothing begin, the backfill stops.
     """
     async with get_client() as client:
         if snapshot.state is not SnapshotState.UNDER_WAY:
             try:
+                deployment = await client.read_deployment_by_name(
+                    f"{EXPORT_FLOW}/{backfill.export}"
+                )
+                await let_others_go_first(client, deployment, backfill, sleep)
+                if backfill.stop:
+                    return snapshot
                 run = await _submit(backfill, snapshot)
+            except ObjectNotFound:
+                return _end(
+                    snapshot,
+                    SnapshotState.FAILED,
+                    f"The saved export “{backfill.export}” was removed meanwhile: deploy it again.",
+                )
             except httpx.HTTPError as error:
                 return _end(snapshot, SnapshotState.FAILED, _phrase_refusal(error))
             snapshot = snapshot.model_copy(
@@ -134,7 +165,7 @@ async def _submit(backfill: Backfill, snapshot: Snapshot) -> FlowRun:
         timeout=0,
         as_subflow=False,
         tags=tags,
-        idempotency_key=":".join([*tags[1:], str(snapshot.attempts + 1)]),
+        idempotency_key=":".join([*tags[1:], snapshot.run_id or "first"]),
         flow_run_name=f"{backfill.export} {snapshot.date}",
         work_queue_name=QUEUE,
     )
@@ -168,6 +199,10 @@ async def _wait(
     while True:
         try:
             run = await client.read_flow_run(snapshot.run_id)  # type: ignore[arg-type]  # an id as text will do
+            is_waiting = run.state is None or run.state.is_scheduled()
+            if is_waiting and (stop := await find_pause(client, run.work_pool_name)):
+                backfill.stop = stop
+                return snapshot
         except ObjectNotFound:
             return _end(snapshot, SnapshotState.FAILED, "Its run was removed.")
         except httpx.HTTPError as error:
@@ -182,9 +217,11 @@ async def _wait(
         if state is not None and state.is_final():
             is_delivered = state.type is StateType.COMPLETED
             how = SnapshotState.DELIVERED if is_delivered else SnapshotState.FAILED
-            named = snapshot.model_copy(update={"run_name": run.name})  # once it began
+            # Once it began it has another name.
+            known = {"run_name": run.name, "lacks_quota": lacks_quota(run)}
+            named = snapshot.model_copy(update=known)
             return _end(named, how, state.message or state.type.value.lower())
-        if state is None or state.is_scheduled():
+        if is_waiting:
             waiting += 1
             if waiting == WAITING_LOOKS:
                 backfill.listener.on_note(

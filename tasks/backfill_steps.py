@@ -1,5 +1,6 @@
 """The steps of a backfill as a person sees them in Prefect."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from schemas.backfill import Snapshot
@@ -26,7 +27,7 @@ async def plan_and_tell(backfill: Backfill) -> None:
 
 
 @step("deliver-snapshot", run_name="Deliver the snapshot of {as_of}")
-async def deliver_snapshot(as_of: str) -> str:
+async def deliver_snapshot(as_of: str) -> Snapshot:
     """Have a worker deliver one snapshot, and wait until that has ended."""
     backfill = current_backfill()
     snapshot = next(one for one in backfill.snapshots if one.date == as_of)
@@ -35,22 +36,27 @@ async def deliver_snapshot(as_of: str) -> str:
         backfill.listener.on_note(f"Snapshot {as_of}: run {begun.run_name}.")
         await show_status(backfill)
 
-    ended = await deliver_through(backfill, snapshot, on_begin=tell)
-    note_end(backfill, ended)
-    backfill.listener.on_note(f"Snapshot {as_of}: {ended.message}")
-    return ended.state.value
+    return await deliver_through(backfill, snapshot, on_begin=tell)
 
 
-async def deliver_snapshots() -> None:
+async def deliver_elsewhere(snapshot: Snapshot) -> Snapshot:
+    """Deliver one snapshot through a worker, as a task that a person sees."""
+    return await deliver_snapshot(snapshot.date)
+
+
+async def deliver_snapshots(
+    backfill: Backfill, deliver: Callable[[Snapshot], Awaitable[Snapshot]] = deliver_elsewhere
+) -> None:
     """Deliver every snapshot that is due, the next only when the one before has ended.
 
-    What keeps the backfill from going on is noted in it.
+    What keeps the backfill from going on is noted in it, so that it ends with what is delivered.
     """
-    backfill = current_backfill()
     try:
         await show_status(backfill)
         while (snapshot := await choose_next(backfill, now=utc_now)) is not None:
-            await deliver_snapshot(snapshot.date)
+            ended = await deliver(snapshot)
+            note_end(backfill, ended)
+            backfill.listener.on_note(f"Snapshot {ended.date}: {ended.message or backfill.stop}")
             await show_status(backfill)
         await show_status(backfill)
     except EXPORT_ERRORS as error:

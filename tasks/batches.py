@@ -14,6 +14,7 @@ from constant_contact import (
 from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
 from tasks.narrowing import Narrowing
+from tasks.newest_mark import stop_if_overtaken
 from tasks.sending import keeping_marked, mark_sending
 from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
@@ -151,12 +152,16 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
 
 
 async def _may_send(session: ExportSession) -> bool:
-    """Make sure that no other machine has taken the delivery over, as after a long pause."""
+    """Make sure that no other machine has taken the delivery over, as after a long pause.
+
+    And that no run has begun meanwhile to deliver a newer snapshot, which this would overwrite.
+    """
     lease = session.lease
     for _ in range(LEASE_LOOKS):
         if lease is None or lease.is_sure or session.stop is not None:
             break
         await session.handover.sleep(1.0)  # the next renewal tells
+    await stop_if_overtaken(session)
     return session.stop is None
 
 

@@ -17,7 +17,7 @@ RESOURCE = "segment-export.export"
 
 
 class RunEvent(StrEnum):
-    """The events of a run, in their order; exactly one of delivered, degraded, failed ends it."""
+    """The events of a run, in their order; delivered, degraded, failed or stopped ends it."""
 
     STARTED = "segment-export.run.started"
     PREPARED = "segment-export.run.prepared"
@@ -26,6 +26,7 @@ class RunEvent(StrEnum):
     DELIVERED = "segment-export.run.delivered"
     DEGRADED = "segment-export.run.degraded"
     FAILED = "segment-export.run.failed"
+    STOPPED = "segment-export.run.stopped"
     RECOVERED = "segment-export.run.recovered"
 
 
@@ -49,7 +50,8 @@ EVENTS = {
         "The run ended well, but more profiles than `warn_rejects_percent` did not arrive.",
         "outcome",
     ),
-    RunEvent.FAILED: ("The run failed, was stopped, or has to be continued.", "outcome"),
+    RunEvent.FAILED: ("The run failed, or has to be continued.", "outcome"),
+    RunEvent.STOPPED: ("The run was stopped, which says nothing about the export.", "outcome"),
     RunEvent.RECOVERED: (
         "Beside delivered: the run before had failed, died, or was degraded.",
         "outcome, previous",
@@ -62,6 +64,7 @@ _ENDS = {
     RunResult.INCOMPLETE: RunEvent.FAILED,
     RunResult.FAILED: RunEvent.FAILED,
     RunResult.CRASHED: RunEvent.FAILED,
+    RunResult.STOPPED: RunEvent.STOPPED,
 }
 
 
@@ -104,7 +107,7 @@ def list_ends(
         "warn_rejects_percent": session.request.warn_rejects_percent,
     }
     ends = {_ENDS[result]: told}
-    before = session.past.last if session.past else None
+    before = session.past.last_judged if session.past else None
     if before is not None and has_recovered(result, before):
         ends[RunEvent.RECOVERED] = {**told, "previous": before.result.value}
     return ends

@@ -38,6 +38,7 @@ class RunResult(StrEnum):
     INCOMPLETE = "incomplete"
     FAILED = "failed"
     CRASHED = "crashed"
+    STOPPED = "stopped"
 
 
 class PastRun(BaseModel):
@@ -74,17 +75,26 @@ class ExportPast:
         """Return the run before, if there is one."""
         return self.runs[0] if self.runs else None
 
+    @property
+    def last_judged(self) -> PastRun | None:
+        """Return the last run that says how the export is: one that was stopped does not."""
+        return next((run for run in self.runs if run.result is not RunResult.STOPPED), None)
+
 
 _LINES = TypeAdapter(tuple[PastRun, ...])
 
 
-def judge_outcome(outcome: ExportOutcome, *, warn_rejects_percent: float) -> RunResult:
+def judge_outcome(
+    outcome: ExportOutcome, *, warn_rejects_percent: float, was_stopped: bool = False
+) -> RunResult:
     """Say what a run came to.
 
     It is degraded when it ended well, but more profiles than so many percent did not arrive:
     those rejected before, and those that Constant Contact refused.
     """
     if not outcome.ended_well:
+        if was_stopped:
+            return RunResult.STOPPED
         is_incomplete = outcome.status is Status.INCOMPLETE
         return RunResult.INCOMPLETE if is_incomplete else RunResult.FAILED
     counts = outcome.counts
@@ -95,7 +105,7 @@ def judge_outcome(outcome: ExportOutcome, *, warn_rejects_percent: float) -> Run
 
 def has_recovered(result: RunResult, before: PastRun | None) -> bool:
     """Say whether all is well again after a run that was not."""
-    was_well = before is None or before.result is RunResult.DELIVERED
+    was_well = before is None or before.result in {RunResult.DELIVERED, RunResult.STOPPED}
     return result is RunResult.DELIVERED and not was_well
 
 
@@ -116,13 +126,24 @@ def to_past_run(outcome: ExportOutcome, result: RunResult, *, run_id: str) -> Pa
 
 
 def with_unrecorded(runs: tuple[PastRun, ...], before: FlowRun | None) -> tuple[PastRun, ...]:
-    """Put the run before on top where it died, and so could not write its line itself."""
-    if before is None or before.state is None or any(run.run == str(before.id) for run in runs):
+    """Put the run before on top where it died, and so could not write its line itself.
+
+    One that was stopped wrote its line, and yet has died in Prefect's eyes where it was not
+    cancelled there: then that is what people were told of it.
+    """
+    if before is None or before.state is None:
         return runs
     results = {StateType.CRASHED: RunResult.CRASHED, StateType.FAILED: RunResult.FAILED}
     result = results.get(before.state.type)
     if result is None:
         return runs
+    if any(run.run == str(before.id) for run in runs):
+        return tuple(
+            run.model_copy(update={"result": result})
+            if run.run == str(before.id) and run.result is RunResult.STOPPED
+            else run
+            for run in runs
+        )
     ended = format_moment(before.end_time) if before.end_time else ""
     return PastRun(ended=ended, result=result, run=str(before.id)), *runs
 

@@ -1,27 +1,22 @@
-"""The newest snapshot wins: each contact list has a mark of the date of what it got last.
+"""The newest snapshot wins: an older one is refused, and the mark moves on before the first upload.
 
-The mark is a Prefect variable, written before the first upload: a run that dies while it uploads
-has changed the list all the same.
+A run that dies while it uploads has changed the list all the same.
 """
 
-import asyncio
-import re
-from contextlib import suppress
-from datetime import UTC, date, datetime
-
-from prefect.client.orchestration import get_client
-from prefect.variables import Variable
+from datetime import UTC
 
 from tasks.budget import plan_batches
 from tasks.errors import ExportRefused, SnapshotOvertaken
 from tasks.locks import sole_lock
+from tasks.newest_mark import (
+    MarkUnknownError,
+    mark_name,
+    phrase_overtaken,
+    read_mark,
+    read_newest,
+    write_mark,
+)
 from tasks.session import ExportSession
-
-ANSWER_TIMEOUT_S = 20.0
-
-
-class _Unanswered(Exception):
-    """Prefect's API cannot tell."""
 
 
 async def require_newest(session: ExportSession) -> None:
@@ -39,12 +34,13 @@ async def require_newest(session: ExportSession) -> None:
         return
     ours = session.request.snapshot_date or session.started_at.astimezone(UTC).date()
     may_be_older = not session.request.as_of or session.request.overwrite_newer
+    mark = mark_name(session.list_id, session.request)
     try:
-        async with sole_lock(f"newest-{session.list_id}", on_trouble=session.note):
-            newest = await _read(session.list_id)
+        async with sole_lock(mark, on_trouble=session.note):
+            newest = await read_mark(mark)
             if newest is None or newest < ours:
-                await _write(session.list_id, ours)
-    except _Unanswered as error:
+                await write_mark(mark, ours)
+    except MarkUnknownError as error:
         if not may_be_older:
             raise ExportRefused(
                 f"Prefect's API cannot tell which snapshot list “{session.list_name}” has got last "
@@ -66,62 +62,13 @@ async def find_overtaken(session: ExportSession) -> str:
     ours = session.request.snapshot_date
     if ours is None or session.request.overwrite_newer:
         return ""
-    newest = await read_newest(session.list_id)
+    newest = await read_newest(session.list_id, session.request)
     if newest is None or newest <= ours:
         return ""
     return phrase_overtaken(session.list_name, ours=ours, newest=newest)
-
-
-async def read_newest(list_id: str) -> date | None:
-    """Read the date of the newest snapshot that a list has got, if any was noted.
-
-    Raises:
-        ExportRefused: Prefect's API cannot tell.
-    """
-    try:
-        return await _read(list_id)
-    except _Unanswered as error:
-        raise ExportRefused(
-            f"Prefect's API cannot tell which snapshot the list has got last ({error}). Try again "
-            "when it answers."
-        ) from None
-
-
-def phrase_overtaken(list_name: str, *, ours: date, newest: date) -> str:
-    """Say that a list has got a newer snapshot, and how to overwrite it nonetheless."""
-    return (
-        f"List “{list_name}” has got the snapshot of {newest}, and this one of {ours} is older: it "
-        "would overwrite newer contacts. If that is meant, run it with --overwrite-newer."
-    )
-
-
-def variable_name(list_id: str) -> str:
-    """Name the Prefect variable of a list."""
-    return f"segment-export-newest-{re.sub('[^a-z0-9-]', '-', list_id.lower())}"
 
 
 async def _is_complete(session: ExportSession) -> bool:
     if session.request.again:
         return False
     return all(batch.already_accepted for batch in await plan_batches(session))
-
-
-async def _read(list_id: str) -> date | None:
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S), get_client() as client:
-            variable = await client.read_variable_by_name(variable_name(list_id))
-    except Exception as error:
-        raise _Unanswered(type(error).__name__) from error
-    value = variable.value if variable else None
-    with suppress(ValueError):  # somebody has changed it: the run that comes next writes it anew
-        return date.fromisoformat(str(value.get("snapshot"))) if isinstance(value, dict) else None
-    return None
-
-
-async def _write(list_id: str, newest: date) -> None:
-    value = {"snapshot": newest.isoformat(), "noted_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await Variable.aset(variable_name(list_id), value, overwrite=True)
-    except Exception as error:
-        raise _Unanswered(type(error).__name__) from error

@@ -56,11 +56,6 @@ def spread_over_days(needs: Sequence[int], *, used: int, daily: int) -> list[int
     return days
 
 
-def tells_of_quota(message: str) -> bool:
-    """Say whether a run ended because of the day's quota; its message is all that tells it."""
-    return "quota" in message and "00:00 UTC" in message
-
-
 class DailyQuota:
     """Today's requests under one API key: this machine's, and those that others published."""
 

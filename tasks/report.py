@@ -11,10 +11,12 @@ from schemas.outcome import Counts, ExportOutcome, Status
 from tasks.events import recall_past, tell_end
 from tasks.history import ExportPast, PastRun, judge_outcome, keep_history, to_past_run
 from tasks.preparation import count_verdicts
+from tasks.quota_label import label_lack_of_quota
 from tasks.refusals import report_refusals
 from tasks.report_text import RunFacts, describe_source, list_page, render_report
 from tasks.session import ExportSession, current_session
 from tasks.step import step
+from tasks.stops import STOPPED
 from tasks.tolerance import tolerating_prefect
 
 REPORT_ARTIFACT_KEY = "export-report"
@@ -34,7 +36,11 @@ async def settle_outcome(session: ExportSession) -> ExportOutcome:
     outcome = conclude(session)
     session.has_ended_well = outcome.ended_well
     past = await recall_past(session)
-    result = judge_outcome(outcome, warn_rejects_percent=session.request.warn_rejects_percent)
+    result = judge_outcome(
+        outcome,
+        warn_rejects_percent=session.request.warn_rejects_percent,
+        was_stopped=session.stop == STOPPED,
+    )
     this_run = to_past_run(outcome, result, run_id=past.run_id)
     facts = RunFacts(
         list_name=session.list_name,
@@ -58,6 +64,8 @@ async def settle_outcome(session: ExportSession) -> ExportOutcome:
             notes = (*outcome.notes, f"The report could not be written. {error}")
             outcome = outcome.model_copy(update={"report_path": None, "notes": notes})
     await _show(session, past, outcome, this_run, markdown)
+    if outcome.lacks_quota and past.run_id:
+        await label_lack_of_quota(past.run_id)
     session.handover.on_outcome(outcome)
     return outcome
 
@@ -122,6 +130,7 @@ def conclude(session: ExportSession) -> ExportOutcome:
         status=status,
         message=message,
         refused=is_refused,
+        lacks_quota=session.stop is not None and session.stop.is_for_quota,
         delivery=session.delivery,
         list_id=session.list_id or session.request.list_id,
         started_at=session.started_at,

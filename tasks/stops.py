@@ -13,7 +13,7 @@ from constant_contact import (
 )
 from pipeline import ConservationBroken, PipelineError, PreparationFailed
 from pipeline.outcome import Stop
-from tasks.errors import Defect, ExportRefused
+from tasks.errors import Defect, ExportRefused, QuotaTooSmall
 
 ExportError = PipelineError | ConstantContactError | ExportRefused | Defect
 EXPORT_ERRORS = (PipelineError, ConstantContactError, ExportRefused, Defect)
@@ -39,4 +39,5 @@ def explain_stop(error: ExportError) -> Stop:
         reason=str(error),
         is_refusal=isinstance(error, _REFUSALS) and not isinstance(error, _DEFECTS),
         can_continue=isinstance(error, _GOES_ON_LATER),
+        is_for_quota=isinstance(error, QuotaExceeded | QuotaTooSmall),
     )

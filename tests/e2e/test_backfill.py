@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,12 @@ def runs(client: SyncPrefectClient, tag: str) -> list[FlowRun]:
 
 def flow_process(worker: psutil.Process, run: FlowRun) -> psutil.Process:
     """The innermost process that carries out a run."""
-    *_, found = (
-        child
-        for child in worker.children(recursive=True)
-        if child.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id)
-    )
+    found = None
+    for child in worker.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            if child.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id):
+                found = child
+    assert found is not None, f"no process carries out {run.name}"
     return found
 
 

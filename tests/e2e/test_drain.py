@@ -1,5 +1,6 @@
 """`segment-export drain` waits for the runs of a pool, lets none begin, and can be undone."""
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -49,7 +50,7 @@ def test_drain_waits_for_a_run_and_fails_while_it_goes_on(
     commands = Commands(prefect_server.env(), prefect_server.home)
     waited = commands.run("drain", "--pool", POOL, "--timeout-minutes", "0.05")
     assert waited.code == 1, waited.err
-    assert "1 still under way: Gold → acme (Running, 0 min)" in waited.err
+    assert re.search(r"1 still under way: Gold → acme \(Running, \d+ min\)", waited.err)
     assert "The pool stays paused" in waited.err
     assert client.read_work_pool(POOL).is_paused
 

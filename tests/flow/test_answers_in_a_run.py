@@ -66,7 +66,7 @@ CAUSES: dict[type[ConstantContactError], tuple[tuple[Fault, ...], str]] = {
     SignInUnavailable: (sign_in(503), "sign-in service does not answer as it should"),
     AccessDenied: (answering(403, '{"message":"Forbidden"}'), "denies access"),
     NotAuthorised: ((REFUSED_TOKEN,), "refuses this connection's access token"),
-    SignInExpired: (sign_in(400, "invalid_grant"), "sign-in has expired"),
+    SignInExpired: (sign_in(400, "invalid_grant"), "sign-in is refused"),
     RequestRefused: (answering(409), "status 409"),
     NotFound: (answering(404), "status 404"),
     QuotaExceeded: (answering(429, '{"error_key":"quota_exceeded"}'), "00:00 UTC"),

@@ -1,7 +1,7 @@
 """A backfill in this process: planned first, oldest first, resumable, and the newest wins."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,13 @@ import httpx
 import polars as pl
 import pytest
 
+import tasks.backfill
 from constant_contact import MachinePacer
 from sandbox import Fault
+from schemas.export import ExportRequest
+from tasks.errors import ExportRefused
+from tasks.quota import DailyQuota
+from tasks.quota_label import LABEL
 from tests.conftest import Finished, World
 
 FIRST, LAST = "2026-03-01", "2026-03-03"
@@ -113,7 +118,7 @@ def test_backfill_delivers_each_snapshot_once_and_the_newest_wins(
     # It comes late: the list has got the one of the day after.
     write("2026-03-02")
     late = backfill("--json")
-    assert late.code == 0, late.err
+    assert late.code == 1, late.err
     assert states(late) == ["delivered", "overtaken", "delivered"]
     assert uploads(world) == before + 2
     assert "--overwrite-newer" in late.document["message"]
@@ -238,6 +243,74 @@ def test_backfill_stops_where_the_quota_of_the_day_ends(
     assert "at 00:00 UTC" in stopped.document["message"]
     assert uploads(world) <= before + 1
     monkeypatch.undo()
+
+
+def test_run_for_which_the_quota_does_not_suffice_says_so_in_its_outcome_and_to_prefect(
+    world: World,
+    write: Callable[[str], Path],
+    options: list[str | Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write("2026-03-01")
+
+    async def tell_nobody(_quota: DailyQuota) -> None:
+        """Other tests share the API key, whose count is kept."""
+
+    monkeypatch.setattr(DailyQuota, "publish", tell_nobody)
+    monkeypatch.setattr(MachinePacer, "used_today", lambda _pacer: 9_999)
+    refused = world.export("--profiles", path, *options[6:])
+    monkeypatch.undo()
+    assert refused.code == 2, refused.err
+    assert refused.document["lacks_quota"] is True
+    answer = httpx.post(
+        f"{world.commands.env['PREFECT_API_URL']}/flow_runs/filter",
+        json={
+            "flow_runs": {"start_time": {"is_null_": False}},
+            "sort": "START_TIME_DESC",
+            "limit": 1,
+        },
+        timeout=30,
+    )
+    assert answer.json()[0]["labels"][LABEL] is True
+    done = world.export("--profiles", path, *options[6:])
+    assert done.document["lacks_quota"] is False
+
+
+def test_backfill_that_loses_prefect_midway_ends_with_what_is_delivered(
+    world: World,
+    write: Callable[[str], Path],
+    backfill: Callable[..., Finished],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for day in ("2026-03-01", "2026-03-02"):
+        write(day)
+    before = uploads(world)
+    read = tasks.backfill.read_newest
+
+    async def lose(list_id: str, request: ExportRequest) -> date | None:
+        if uploads(world) > before:
+            raise ExportRefused("Prefect's API cannot tell.")
+        return await read(list_id, request)
+
+    monkeypatch.setattr(tasks.backfill, "read_newest", lose)
+    done = backfill("--json", last="2026-03-02")
+    assert done.code == 1, done.err
+    assert states(done) == ["delivered", "not_begun"]
+    assert "Prefect's API cannot tell." in done.document["message"]
+    assert done.document["refused"] is False
+
+
+def test_two_exports_into_one_list_do_not_overtake_one_another(
+    world: World, write: Callable[[str], Path], options: list[str | Path]
+) -> None:
+    path = write("2026-03-01")
+    undated = world.export("--profiles", path, *options[6:])
+    assert undated.code == 0, undated.err
+    refused = world.export("--as-of", "2026-03-01", "--again", *options[4:])
+    assert refused.code == 2, refused.out
+    without_names = [*options[4:10], *options[12:]]
+    other = world.export("--as-of", "2026-03-01", *without_names)
+    assert other.code == 0, other.err
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "attribute without heading": ({"--attribute": "Age"}, ["COLUMN=HEADING"]),
     "unknown heading": ({"--attribute": "Age=shoe_size"}, ["'shoe_size'"]),
-    "date that is none": ({"--as-of": "yesterday"}, ["--as-of"]),
+    "date that is none": ({"--as-of": "last week"}, ["--as-of"]),
     "window of nothing": ({"--window-minutes": "0"}, ["--window-minutes"]),
 }
 

@@ -1,5 +1,6 @@
 """What a backfill decides without Prefect or Constant Contact: dates, days, order, and words."""
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,21 @@ from pydantic import ValidationError
 
 from cli.backfill import BackfillOptions
 from cli.errors import CommandRefused
-from constant_contact import QuotaExceeded, phrase_quota_return
+from constant_contact import QuotaExceeded
 from flows.backfill_export import backfill_export
 from pipeline import MappingInvalid, find_snapshot, iter_dates, prepare
 from schemas.backfill import BackfillRequest, BackfillStatus, Snapshot, SnapshotRange, SnapshotState
-from schemas.export import ExportRequest
+from schemas.export import AttributeMapping, ExportRequest
 from tasks import backfill as backfill_module
 from tasks.backfill import Backfill, choose_next, conclude_backfill, note_end
-from tasks.backfill_plan import expect_requests, list_dates
+from tasks.backfill_plan import _judge, expect_requests, list_dates
 from tasks.backfill_records import Attempt, judge_attempts, tag_run
 from tasks.backfill_runs import _parameters
-from tasks.errors import BackfillRefused
-from tasks.newest import phrase_overtaken, variable_name
-from tasks.quota import forecast_quota, spread_over_days, tells_of_quota
+from tasks.errors import BackfillRefused, QuotaTooSmall
+from tasks.newest_mark import mark_name, phrase_overtaken
+from tasks.quota import spread_over_days
+from tasks.session import new_session
+from tasks.stops import explain_stop
 
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
 TEMPLATE: dict[str, Any] = {
@@ -118,14 +121,9 @@ def test_snapshots_are_spread_over_as_many_days_as_the_quota_needs(
 
 
 def test_every_end_for_lack_of_quota_is_told_from_others() -> None:
-    returns = phrase_quota_return(NOON)
-    forecast = forecast_quota(36, used=9_990, daily=10_000, now=NOON)
-    assert forecast is not None
-    assert tells_of_quota(forecast)
-    assert tells_of_quota(
-        str(QuotaExceeded(f"Today's quota of requests is used up; it returns {returns}."))
-    )
-    assert not tells_of_quota("Stopped: batch 1 was refused.")
+    for lack in (QuotaTooSmall("Any words."), QuotaExceeded("Any words.")):
+        assert explain_stop(lack).is_for_quota
+    assert not explain_stop(BackfillRefused("The quota returns at 00:00 UTC.")).is_for_quota
 
 
 def test_more_snapshots_than_allowed_are_refused_with_the_option_that_allows_them() -> None:
@@ -183,10 +181,25 @@ def test_snapshot_stands_where_its_runs_say(
 
 
 @pytest.mark.anyio
+async def test_snapshot_whose_run_goes_on_is_under_way_though_its_files_are_gone(
+    tmp_path: Path,
+) -> None:
+    backfill = Backfill(asked(), ExportRequest(**TEMPLATE), runs_elsewhere=True, folder=tmp_path)
+    finding = find_snapshot(backfill.dated("2026-03-01"))
+    assert finding.is_missing
+    with new_session(backfill.dated("2026-03-01")) as session:
+        running = await _judge(backfill, session, finding, {}, [attempt("d", RUNNING)])
+        crashed = await _judge(backfill, session, finding, {}, [attempt("d", CRASHED)])
+    assert running.state is SnapshotState.UNDER_WAY
+    assert (running.run_id, running.attempts) == ("id", 1)
+    assert crashed.state is SnapshotState.MISSING
+
+
+@pytest.mark.anyio
 async def test_next_snapshot_is_the_oldest_that_is_due_and_not_overtaken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def newest(_list_id: str) -> date:
+    async def newest(_list_id: str, _request: ExportRequest) -> date:
         return date(2026, 3, 3)
 
     monkeypatch.setattr(backfill_module, "read_newest", newest)
@@ -211,17 +224,12 @@ async def test_next_snapshot_is_the_oldest_that_is_due_and_not_overtaken(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("keep_going", "message", "chosen"),
-    [
-        (False, "It broke.", 1),
-        (True, "It broke.", 3),
-        (True, "Today's quota of requests is used up; it returns at 00:00 UTC, in 2 h 1 min.", 1),
-    ],
+    ("keep_going", "lacks_quota", "chosen"), [(False, False, 1), (True, False, 3), (True, True, 1)]
 )
 async def test_next_begins_after_a_failure_only_where_told_and_never_without_quota(
-    monkeypatch: pytest.MonkeyPatch, keep_going: bool, message: str, chosen: int
+    monkeypatch: pytest.MonkeyPatch, keep_going: bool, lacks_quota: bool, chosen: int
 ) -> None:
-    async def newest(_list_id: str) -> None:
+    async def newest(_list_id: str, _request: ExportRequest) -> None:
         return None
 
     monkeypatch.setattr(backfill_module, "read_newest", newest)
@@ -229,7 +237,7 @@ async def test_next_begins_after_a_failure_only_where_told_and_never_without_quo
     count = 0
     while (snapshot := await choose_next(backfill, now=lambda: NOON)) is not None:
         count += 1
-        failed = {"state": SnapshotState.FAILED, "message": message}
+        failed = {"state": SnapshotState.FAILED, "message": "Over.", "lacks_quota": lacks_quota}
         note_end(backfill, snapshot.model_copy(update=failed))
     assert count == chosen
     outcome = conclude_backfill(backfill)
@@ -249,6 +257,14 @@ def test_missing_snapshot_counts_against_a_backfill_unless_allowed(
     assert outcome.message == (
         "1 of 2 snapshots are delivered to list “List”; missing: 2026-03-02."
     )
+
+
+def test_backfill_that_left_all_out_as_overtaken_is_incomplete_and_says_the_way_out() -> None:
+    outcome = conclude_backfill(backfill_of(*[SnapshotState.OVERTAKEN] * 2))
+    assert outcome.status is BackfillStatus.INCOMPLETE
+    assert "--overwrite-newer" in outcome.message
+    delivered = backfill_of(SnapshotState.DELIVERED)
+    assert conclude_backfill(delivered).status is BackfillStatus.COMPLETED
 
 
 def test_plan_says_how_many_would_go_and_on_how_many_days() -> None:
@@ -319,7 +335,24 @@ def test_refusal_of_an_older_snapshot_names_both_dates_and_the_way_out() -> None
     assert "2026-03-02" in said
     assert "2026-03-01" in said
     assert "--overwrite-newer" in said
-    assert variable_name("3DD5/x") == "segment-export-newest-3dd5-x"
+
+
+def test_mark_is_of_the_list_and_of_what_is_exported_but_not_of_where_the_data_lie() -> None:
+    template = ExportRequest(**TEMPLATE | {"segments": ["Gold", "Silver"]})
+    mark = mark_name("3DD5/x", template)
+    assert re.fullmatch("segment-export-newest-3dd5-x-[0-9a-f]{12}", mark)
+    for same in (
+        {"segments": ("Silver", "Gold")}, {"profiles": "elsewhere.parquet"}, {"connection": "d"},
+        {"as_of": "2026-03-01"}, {"name": "another"}, {"memberships": "m"},
+    ):  # fmt: skip
+        assert mark_name("3DD5/x", template.model_copy(update=same)) == mark, same
+    attribute = AttributeMapping(column="City", heading="city")
+    for other in (
+        {"segments": ("Gold",)}, {"email": "Mail"}, {"first_name": "F"}, {"last_name": "L"},
+        {"attributes": (attribute,)}, {"customer_id": "Id"},
+    ):  # fmt: skip
+        assert mark_name("3DD5/x", template.model_copy(update=other)) != mark, other
+    assert mark_name("4", template) != mark
 
 
 @pytest.mark.parametrize(

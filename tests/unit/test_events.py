@@ -84,6 +84,8 @@ def test_stages_are_told_as_they_are_reached(session: ExportSession) -> None:
         (RunResult.DEGRADED, RunResult.FAILED, [RunEvent.DEGRADED]),
         (RunResult.INCOMPLETE, None, [RunEvent.FAILED]),
         (RunResult.FAILED, RunResult.FAILED, [RunEvent.FAILED]),
+        (RunResult.STOPPED, RunResult.FAILED, [RunEvent.STOPPED]),
+        (RunResult.DELIVERED, RunResult.STOPPED, [RunEvent.DELIVERED]),
     ],
 )
 def test_every_run_ends_with_one_event_and_perhaps_its_recovery(

@@ -74,8 +74,27 @@ def test_limit_of_zero_takes_every_reject_for_too_many() -> None:
 def test_run_has_recovered_when_it_is_well_and_the_one_before_was_not(
     before: RunResult, result: RunResult
 ) -> None:
-    is_better = result is RunResult.DELIVERED and before is not RunResult.DELIVERED
+    was_well = before in {RunResult.DELIVERED, RunResult.STOPPED}
+    is_better = result is RunResult.DELIVERED and not was_well
     assert has_recovered(result, PastRun(ended="", result=before)) is is_better
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [(Status.INCOMPLETE, "stopped"), (Status.FAILED, "stopped"), (Status.COMPLETED, "delivered")],
+)
+def test_run_that_was_stopped_is_neither_well_nor_ill_unless_it_was_done(
+    status: Status, result: str
+) -> None:
+    assert judge_outcome(outcome_of(status), warn_rejects_percent=5, was_stopped=True) == result
+
+
+def test_stopped_run_is_passed_over_in_judging_the_export() -> None:
+    stopped = PastRun(ended="", result=RunResult.STOPPED, run="stopped")
+    failed = PastRun(ended="", result=RunResult.FAILED, run="failed")
+    assert ExportPast("gold", runs=(stopped, failed)).last_judged is failed
+    assert ExportPast("gold", runs=(stopped, failed)).last is stopped
+    assert ExportPast("gold", runs=(stopped,)).last_judged is None
 
 
 def test_first_run_has_nothing_to_recover_from() -> None:
@@ -111,6 +130,14 @@ def test_run_that_died_is_put_on_top_of_the_history(kind: StateType, result: str
     dead, kept = with_unrecorded((older,), ended_run(run_id, kind))
     assert kept is older
     assert dead == PastRun(ended="2026-01-02 03:04 UTC", result=RunResult(result), run=str(run_id))
+
+
+def test_stopped_run_has_died_where_people_were_told_so() -> None:
+    run_id, older = uuid4(), PastRun(ended="", result=RunResult.DELIVERED, run="older")
+    stopped = PastRun(ended="", result=RunResult.STOPPED, sent=5, run=str(run_id))
+    killed, kept = with_unrecorded((stopped, older), ended_run(run_id, StateType.CRASHED))
+    assert killed == stopped.model_copy(update={"result": RunResult.CRASHED})
+    assert kept is older
 
 
 def test_run_that_is_recorded_or_ended_well_is_not_put_there_again() -> None:

@@ -11,6 +11,7 @@ from pipeline import prepare
 from schemas.export import ExportRequest
 from tasks.errors import ExportRefused, SnapshotOvertaken
 from tasks.newest import require_newest
+from tasks.newest_mark import stop_if_overtaken
 from tasks.session import ExportSession, new_session
 from tasks.shared_api import EMBEDDED_API_VARIABLE
 
@@ -70,6 +71,13 @@ async def test_run_that_may_overwrite_goes_on_and_notes_that_its_date_is_not_kno
     session = begin(tmp_path, **more)
     await require_newest(session)
     assert any("does not take the date" in note for note in session.notes)
+
+
+@pytest.mark.anyio
+async def test_run_under_way_goes_on_where_nobody_can_tell_of_a_newer_one(tmp_path: Path) -> None:
+    session = begin(tmp_path, as_of="2026-03-01")
+    await stop_if_overtaken(session)
+    assert session.stop is None
 
 
 @pytest.mark.anyio
