@@ -28,8 +28,8 @@ def tell_data_ready(data: str, *, as_json: bool) -> None:
             "instance `export PREFECT_API_URL=http://127.0.0.1:4200/api`, and run this again."
         )
     with refusing(), prefect_api(lambda _: None), prefect_server() as client:
-        listeners = find_listeners(client, data)
         announce_data(client, data)
+        listeners = find_listeners(client, data)
     running = sorted(name for name, is_on in listeners.items() if is_on)
     paused = sorted(name for name, is_on in listeners.items() if not is_on)
     message = _phrase(data, running, paused)

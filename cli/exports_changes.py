@@ -13,7 +13,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from cli.errors import CommandRefused
 from cli.exports import asking_server, read_file
 from cli.naming import command_path
-from cli.save import confirm, refusing
+from cli.save import confirm, refusing, require_export_name
 from deployments.changes import DeploymentRefused
 from deployments.export_editing import ExportFile, write_file
 from deployments.export_entry import (
@@ -147,6 +147,8 @@ def remove_saved(name: str, file: Path, *, asks: bool, as_json: bool) -> None:
 
 def duplicate_saved(name: str, new_name: str, file: Path, *, as_json: bool) -> None:
     """Copy an export under a new name, in the file; with its schedules and triggers."""
+    with refusing():
+        require_export_name(new_name)
 
     def copy(opened: ExportFile, entrypoint: str) -> None:
         if opened.find(new_name, entrypoint) is not None:
@@ -210,7 +212,7 @@ def _change(
         if question:
             confirm(question)
         if diff:
-            write_file(file, opened.text)
+            write_file(file, opened.text, before=opened.before)
         if client and on_server and name in deployed:
             on_server(client, deployed[name])
         where = _phrase_where(

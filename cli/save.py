@@ -17,7 +17,7 @@ from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.export_editing import ExportFile, open_file, write_file
 from deployments.export_entry import Saving, is_export, make_entry
 from deployments.export_file import check_text
-from pipeline import check_source
+from pipeline import check_coming_source
 from schemas.export import ExportRequest
 from tasks.connection import open_client
 from tasks.destination import Destination, find_destination
@@ -44,7 +44,7 @@ def save_export(
         )
     with refusing():
         opened = edit_file(saving, file, replace=replace)
-    destination = check_export(saving.request, file.absolute().parent)
+    destination, unchecked = check_export(saving, file.absolute().parent)
     diff = opened.diff(file.name)
     if not as_json:
         sys.stdout.write(diff)
@@ -52,8 +52,10 @@ def save_export(
         if asks:
             confirm(f"Write this to {file}?")
         with refusing():
-            write_file(file, opened.text)
+            write_file(file, opened.text, before=opened.before)
     message = _phrase(saving, file, destination, is_changed=bool(diff), dry_run=dry_run)
+    if unchecked:
+        message += f"\n{unchecked}"
     if as_json:
         document = {
             "export": saving.name,
@@ -63,6 +65,7 @@ def save_export(
             "diff": diff,
             "list_id": destination.list_id,
             "list_name": destination.list_name,
+            "unchecked": unchecked,
             "message": message,
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
@@ -76,11 +79,7 @@ def edit_file(saving: Saving, file: Path, *, replace: bool) -> ExportFile:
     Raises:
         DeploymentRefused: there is one of that name, or the file makes no sense.
     """
-    if not _NAME.fullmatch(saving.name):
-        raise DeploymentRefused(
-            f"{saving.name!r} is no name for an export: take letters, digits, spaces, dashes, "
-            "dots and underscores."
-        )
+    require_export_name(saving.name)
     folder = file.absolute().parent
     if not folder.is_dir():
         raise DeploymentRefused(f"There is no folder {folder}; make it first.")
@@ -100,23 +99,59 @@ def edit_file(saving: Saving, file: Path, *, replace: bool) -> ExportFile:
     return opened
 
 
-def check_export(request: ExportRequest, folder: Path) -> Destination:
+def require_export_name(name: str) -> None:
+    """Refuse what cannot name an export.
+
+    Raises:
+        DeploymentRefused: naming what can.
+    """
+    if not _NAME.fullmatch(name):
+        raise DeploymentRefused(
+            f"{name!r} is no name for an export: take letters, digits, spaces, dashes, dots and "
+            "underscores."
+        )
+
+
+def check_export(saving: Saving, folder: Path) -> tuple[Destination, str]:
     """Check source, columns, segments, connection, list and custom fields; nothing is sent.
+
+    Returns where it would deliver to, and what of its source could not be checked, if anything.
 
     Raises:
         CommandRefused: a run would be refused.
         CommandFailed: it cannot be told, as something does not answer.
     """
+    request = saving.request
     console = Console(stderr=True)
     try:
         with chdir(folder):
-            check_source(request)
+            trouble = check_coming_source(request)
+        if trouble and not request.as_of and (saving.schedule or saving.trigger):
+            raise CommandRefused(
+                "--as-of: a path holds {as_of}, and this export runs by itself: say --as-of today "
+                "or yesterday. Nothing was saved."
+            )
         with prefect_api(lambda line: console.print(line, highlight=False, soft_wrap=True)):
-            return asyncio.run(_ask_destination(request))
+            destination = asyncio.run(_ask_destination(request))
     except EXPORT_ERRORS as error:
         stop = explain_stop(error)
         refusal = CommandRefused if stop.is_refusal else CommandFailed
         raise refusal(f"{stop.reason} Nothing was saved.") from error
+    return destination, _phrase_unchecked(request, trouble)
+
+
+def _phrase_unchecked(request: ExportRequest, trouble: str) -> str:
+    if not trouble:
+        return ""
+    if request.as_of:
+        return (
+            "Not checked: columns and segments, as the snapshot is not there yet. "
+            f"{trouble} Its first run checks them."
+        )
+    return (
+        "Not checked: columns and segments, as a path holds {as_of} and no date is given. It runs "
+        "by `backfill`; to run it in any other way, save it with --as-of today or yesterday."
+    )
 
 
 async def _ask_destination(request: ExportRequest) -> Destination:

@@ -20,7 +20,7 @@ from cli.errors import CommandFailed, CommandRefused
 from cli.naming import command_path
 from cli.prefect_api import send_what_is_queued
 from cli.up_folder import find_exports, only_one, put_sample, tell_place
-from cli.up_sandbox import CONNECTION, LIST_NAME, connect_sandbox
+from cli.up_sandbox import CONNECTION, LIST_NAME, connect_sandbox, forget_snapshots
 from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.deploy import deploy
 from deployments.under_way import cancel_runs, crash_runs, read_runs_under_way, set_paused
@@ -31,6 +31,7 @@ FIRST_PORT, PORTS = 4200, 100
 SERVER_START_S = 180.0
 WORKER_START_S = 120.0
 RUNS_END_S = 45.0
+RUNS_END_VARIABLE = "SEGMENT_EXPORT_UP_RUNS_END_S"  # for machines that are slow
 STOP_S = 15.0
 LOOK_EVERY_S = 0.5
 WORKER = "segment-export-up"
@@ -83,7 +84,7 @@ def bring_up(folder: Path, port: int | None) -> None:
         _say(f"connection {CONNECTION}: {connect_sandbox(box, folder)}")
         _deploy(file)
         client = stack.enter_context(get_client(sync_client=True))
-        _clear_up(client)
+        _clear_up(client, list_id)
         worker = stack.enter_context(_worker(client, folder, file.parent))
         _say("worker: started")
         _tell_what_next(ui_url, file, f"{box.admin_url}/lists/{list_id}/contacts")
@@ -186,8 +187,12 @@ def _deploy(file: Path) -> None:
         raise CommandFailed(str(error)) from error
 
 
-def _clear_up(client: SyncPrefectClient) -> None:
-    """Undo what an earlier `up` has left: a paused pool, and runs that were cut off with it."""
+def _clear_up(client: SyncPrefectClient, list_id: str) -> None:
+    """Undo what an earlier `up` has left: a paused pool, and runs that were cut off with it.
+
+    And what Prefect remembers of the sandbox's list, which is new and empty.
+    """
+    forget_snapshots(client, list_id)
     if set_paused(client, POOL, is_paused=False):
         _say(f"work pool {POOL}: resumed")
     if runs := read_runs_under_way(client, POOL):  # there is no worker yet that could carry them
@@ -213,7 +218,7 @@ def _watch(*children: Child) -> None:
 def _end_runs(client: SyncPrefectClient) -> None:
     """Cancel what is under way and wait for it; a second signal does not wait."""
     set_paused(client, POOL, is_paused=True)
-    give_up_at = time.monotonic() + RUNS_END_S
+    give_up_at = time.monotonic() + float(os.environ.get(RUNS_END_VARIABLE, RUNS_END_S))
     told = False
     while (runs := read_runs_under_way(client, POOL)) and time.monotonic() < give_up_at:
         if not told:

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from prefect.client.orchestration import SyncPrefectClient
+
 import sandbox
 from cli.connect import ConnectionForm, fill_in, save_and_check
 from cli.sandbox import write_secrets
@@ -10,6 +12,15 @@ from tasks.connection import list_connections, load_connection
 
 CONNECTION = "sandbox"
 LIST_NAME = "Sandbox list"  # the first list of that name has the ID that the examples give
+
+SNAPSHOT_MARK = "segment-export-newest"  # how Prefect variables begin that name a list's snapshot
+
+
+def forget_snapshots(client: SyncPrefectClient, list_id: str) -> None:
+    """Forget which snapshots a list has got, for it is empty again."""
+    named = {"name": {"like_": f"{SNAPSHOT_MARK}-{list_id.lower()}"}}
+    for mark in client.request("POST", "/variables/filter", json={"variables": named}).json():
+        client.delete_variable_by_name(mark["name"])
 
 
 def connect_sandbox(box: sandbox.Box, folder: Path) -> str:

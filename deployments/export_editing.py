@@ -66,12 +66,13 @@ class ExportFile:
             entry: the export as Prefect takes it.
             sharing: keys whose values are taken from what the file shares, where it has the same.
         """
+        self._lay_out()
         document = parse(self.text)
         shared = list_shared(document)
         for key in sharing:
             entry[key] = next((one for one in shared if one == entry[key]), entry[key])
         new = to_yaml(entry)
-        entries = document.setdefault("deployments", CommentedSeq())
+        entries = document["deployments"]
         if entries is None:
             entries = document["deployments"] = CommentedSeq()
         place = _place_of(entries, entry["name"], entry["entrypoint"])
@@ -85,6 +86,7 @@ class ExportFile:
 
     def change(self, name: str, entrypoint: str, change: Callable[[CommentedMap], None]) -> None:
         """Change an export by a function that is given its keys and values."""
+        self._lay_out()
         document = parse(self.text)
         entries = _entries(document)
         place = _place_of(entries, name, entrypoint)
@@ -95,6 +97,7 @@ class ExportFile:
 
     def duplicate(self, name: str, entrypoint: str, new_name: str) -> None:
         """Put a copy of an export at the end of the file, under another name."""
+        self._lay_out()
         document = parse(self.text)
         entries = _entries(document)
         place = _place_of(entries, name, entrypoint)
@@ -111,6 +114,7 @@ class ExportFile:
         Raises:
             DeploymentRefused: others refer to a part of it.
         """
+        self._lay_out()
         entries = _entries(parse(self.text))
         place = _place_of(entries, name, entrypoint)
         if place is None:
@@ -142,6 +146,20 @@ class ExportFile:
                 f"{file_name} (then)",
             )
         )
+
+    def _lay_out(self) -> None:
+        """Have exports on lines of their own, as each change is one of lines."""
+        document = parse(self.text)
+        exports = document.get("deployments")
+        is_list_of_lines = exports is None or (exports and not exports.fa.flow_style())
+        if "deployments" in document and is_list_of_lines and not document.fa.flow_style():
+            return
+        document.fa.set_block_style()
+        if exports:
+            exports.fa.set_block_style()
+        else:
+            document["deployments"] = None
+        self.text = write(document, self.text)
 
     def _take_over(self, document: CommentedMap, place: int, *, is_new: bool) -> None:
         """Take the lines of one export out of a changed document into the text."""
@@ -184,12 +202,22 @@ def open_file(file: Path, *, may_be_new: bool = False) -> ExportFile:
         raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
 
 
-def write_file(file: Path, text: str) -> None:
+def write_file(file: Path, text: str, *, before: str | None = None) -> None:
     """Put a text in the place of a file at once: no reader ever sees half of it.
 
+    Args:
+        file: which; a link stays one.
+        text: what it is to hold.
+        before: what it held when it was read; None where that is of no consequence.
+
     Raises:
-        DeploymentRefused: the folder cannot be written.
+        DeploymentRefused: the folder cannot be written, or somebody has changed the file.
     """
+    if before is not None and _read_again(file) != before:
+        raise DeploymentRefused(
+            f"{file.name} was changed by somebody else meanwhile, and is left as it is. Run this "
+            "again."
+        )
     target = file.resolve()  # a link stays one
     temporary = ""
     try:
@@ -209,6 +237,16 @@ def write_file(file: Path, text: str) -> None:
         raise DeploymentRefused(
             f"{file} cannot be written ({type(error).__name__}); nothing was changed."
         ) from error
+
+
+def _read_again(file: Path) -> str:
+    """Read a file that may not be there yet."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
 
 
 def _entries(document: CommentedMap) -> CommentedSeq:

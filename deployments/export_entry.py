@@ -144,7 +144,8 @@ def describe_schedule(spec: Mapping[str, Any]) -> str:
 def set_active(entry: CommentedMap, *, active: bool) -> None:
     """Pause or resume all that starts an export by itself.
 
-    Pausing is written down; without a word about it the server's own switch holds.
+    Pausing is written down. Without a word about it a schedule keeps the server's own switch when
+    it is deployed again; a trigger is made anew, and is on.
     """
     for part, switch in (("schedules", "active"), ("triggers", "enabled")):
         if not list_parts(entry, part):

@@ -1,7 +1,7 @@
 """The file of saved exports (prefect.yaml): what Prefect silently ignores in it, and we do not."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ from deployments.triggers import explain_trigger
 
 @dataclass(frozen=True, slots=True)
 class SavedExport:
-    """Which deployment an entry of the file is; another flow's may have the same name."""
+    """Which deployment an entry of the file is; another flow's may have the same name.
+
+    `slugs` are those of its schedules; None where Prefect fills in what they are.
+    """
 
     name: str
     entrypoint: str
+    slugs: frozenset[str] | None = field(default=None, compare=False)
 
 
 def read_exports(file: Path) -> list[SavedExport]:
@@ -60,7 +64,7 @@ def check_text(text: str, file: Path) -> list[SavedExport]:
         raise DeploymentRefused(f"{file.name}, {problem}")
     if trouble := _explain(PrefectYamlModel, content):
         raise DeploymentRefused(f"{file.name}: {trouble}")
-    return [SavedExport(entry["name"], entry["entrypoint"]) for entry in entries]
+    return [SavedExport(one["name"], one["entrypoint"], _slugs_of(one)) for one in entries]
 
 
 def find_problems(entries: list[Any], folder: Path) -> Iterator[str]:
@@ -116,6 +120,13 @@ def _problems_of_beginnings(entry: Mapping[str, Any]) -> Iterator[str]:
     for trigger in _list_of(entry, "triggers"):
         if "{{" not in str(trigger) and (trouble := explain_trigger(trigger)):
             yield f"its trigger: {trouble}"
+
+
+def _slugs_of(entry: Mapping[str, Any]) -> frozenset[str] | None:
+    slugs = [schedule.get("slug") for schedule in _list_of(entry, "schedules")]
+    if any(not slug or "{{" in slug for slug in slugs):
+        return None
+    return frozenset(map(str, slugs))
 
 
 def _list_of(entry: Mapping[str, Any], key: str) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import DeploymentSort
 from pydantic import ValidationError
 
 from pipeline import list_segments
@@ -18,6 +19,7 @@ from tasks.connection import list_connections
 
 _MODEL = ExportRequest.__name__
 _SEGMENTS_TOLD = 50
+_PAGE = 200  # what Prefect's server gives at once
 
 
 def offer_choices(
@@ -50,7 +52,7 @@ def offer_choices(
 def renew_connections(client: SyncPrefectClient) -> None:
     """Let the forms of all exports on a server offer the connections that there are by now."""
     connections = asyncio.run(list_connections())
-    for export in client.read_deployments():
+    for export in _read_all(client):
         fields = _model_of(export.parameter_openapi_schema)
         if "enum" not in fields.get("connection", {}):
             continue
@@ -62,6 +64,16 @@ def renew_connections(client: SyncPrefectClient) -> None:
         )
         if schema != export.parameter_openapi_schema:
             client.update_deployment(export.id, DeploymentUpdate(parameter_openapi_schema=schema))
+
+
+def _read_all(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Read all deployments, of which Prefect's server gives some at a time."""
+    found: list[DeploymentResponse] = []
+    while True:
+        page = client.read_deployments(limit=_PAGE, offset=len(found), sort=DeploymentSort.NAME_ASC)
+        found += page
+        if len(page) < _PAGE:
+            return found
 
 
 def add_choices(

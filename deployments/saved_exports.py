@@ -36,6 +36,7 @@ def apply_exports(
     before = _read_substance(client, exports)
     done = _run_prefect_deploy(file)
     offer_choices(client, _find(client, exports), file.parent)
+    removed = _remove_schedules(client, exports) if done.returncode == 0 else []
     after = _read_substance(client, exports)
     missing = [export.name for export in exports if export not in after]
     if done.returncode != 0 or missing:
@@ -46,7 +47,24 @@ def apply_exports(
     return [
         Change("export", export.name, _compare(before.get(export), after[export]))
         for export in exports
-    ]
+    ] + removed
+
+
+def _remove_schedules(client: SyncPrefectClient, exports: list[SavedExport]) -> list[Change]:
+    """Remove the schedules that the file has no more; Prefect's command leaves them running.
+
+    Those without a slug were made by hand in Prefect's UI, and stay.
+    """
+    wanted = {export: export.slugs for export in exports}
+    removed = []
+    for deployment in _find(client, exports):
+        slugs = wanted[SavedExport(deployment.name, deployment.entrypoint or "")]
+        for schedule in deployment.schedules:
+            if slugs is not None and schedule.slug and schedule.slug not in slugs:
+                client.delete_deployment_schedule(deployment.id, schedule.id)
+                name = f"{schedule.slug} of {deployment.name}"
+                removed.append(Change("schedule", name, Outcome.REMOVED))
+    return removed
 
 
 def _run_prefect_deploy(file: Path) -> subprocess.CompletedProcess[str]:

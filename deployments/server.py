@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.changes import DeploymentFailed
 
@@ -19,6 +20,16 @@ def prefect_server() -> Iterator[SyncPrefectClient]:
     try:
         with get_client(sync_client=True) as client:
             yield client
+    except ObjectNotFound as error:
+        raise DeploymentFailed(
+            "Something was removed from the Prefect server while this was at work on it. Run this "
+            "again: it goes on with what is missing."
+        ) from error
+    except ObjectAlreadyExists as error:
+        raise DeploymentFailed(
+            "Somebody else made the same thing on the Prefect server at the same time. Run this "
+            "again: it takes what is there."
+        ) from error
     except httpx.HTTPStatusError as error:
         raise DeploymentFailed(
             f"The Prefect API refused a request (HTTP {error.response.status_code}); "

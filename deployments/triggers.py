@@ -1,11 +1,13 @@
 """Runs that begin when upstream says that its data is ready: Prefect's event triggers."""
 
+from contextlib import suppress
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import DeploymentTriggerTypes, Event, Resource
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import Automation, EventTrigger
+from prefect.exceptions import ObjectNotFound
 from pydantic import TypeAdapter, ValidationError
 
 DATA_READY = "segment-export.data-ready"
@@ -77,7 +79,10 @@ def announce_data(client: SyncPrefectClient, data: str) -> Event:
 
 
 def find_listeners(client: SyncPrefectClient, data: str) -> dict[str, bool]:
-    """Find the exports that run when some data is ready, and whether they are switched on."""
+    """Find the exports that run when some data is ready, and whether they are switched on.
+
+    An export that was deleted in Prefect's UI leaves its trigger behind, which runs nothing.
+    """
     ids = {
         action.deployment_id: automation.enabled
         for automation in client.read_automations()
@@ -85,7 +90,11 @@ def find_listeners(client: SyncPrefectClient, data: str) -> dict[str, bool]:
         for action in automation.actions
         if isinstance(action, RunDeployment) and action.deployment_id
     }
-    return {client.read_deployment(one).name: is_on for one, is_on in ids.items()}
+    listeners = {}
+    for deployment_id, is_on in ids.items():
+        with suppress(ObjectNotFound):
+            listeners[client.read_deployment(deployment_id).name] = is_on
+    return listeners
 
 
 def _listens_to(automation: Automation, data: str) -> bool:

@@ -4,7 +4,7 @@
 of each profile and hands out the batches.
 """
 
-from pipeline.asking import check_source, list_segments
+from pipeline.asking import check_coming_source, check_source, list_segments
 from pipeline.batches import MOST_CONTACT_LINES, ContactBatch
 from pipeline.delivery import BatchName, batch_file_name, export_slug, parse_batch_file_name
 from pipeline.errors import (
@@ -61,6 +61,7 @@ __all__ = [
     "UnknownSegment",
     "Verdicts",
     "batch_file_name",
+    "check_coming_source",
     "check_source",
     "cut_around",
     "export_slug",

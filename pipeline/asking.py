@@ -1,11 +1,13 @@
 """Ask a source what it holds, without judging a single profile."""
 
+from datetime import UTC, datetime
+
 from pipeline.duplicates import check_newest_by
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, SourceMissing
 from pipeline.fields import check_columns
 from pipeline.guard import in_own_words
 from pipeline.locations import find_files
-from pipeline.mapping import ContactMapping, Selection
+from pipeline.mapping import ContactMapping, Selection, holds_date
 from pipeline.segment_names import NamesJudge, look_like_segments
 from pipeline.segments import Membership, find_membership, segment_of
 from pipeline.source import Table, open_table
@@ -18,6 +20,15 @@ def check_source(request: ExportRequest) -> None:
     Raises what `prepare` raises for them: PipelineError, such as ColumnMissing or UnknownSegment.
     """
     in_own_words(lambda: _check(request))
+
+
+def check_coming_source(request: ExportRequest) -> str:
+    """Check a source as `check_source` does, but for files of a date, which may come later.
+
+    Returns why columns and segments could not be checked; nothing where they were. What has no
+    date in its path has to be there.
+    """
+    return in_own_words(lambda: _check_coming(request))
 
 
 def list_segments(request: ExportRequest) -> list[str]:
@@ -43,6 +54,28 @@ def _check(request: ExportRequest) -> None:
         for _, frame in table.iter_slices([column]):
             judge.is_member(frame[column])
         judge.finish()
+
+
+def _check_coming(request: ExportRequest) -> str:
+    dates = [holds_date(request.profiles), holds_date(request.memberships)]
+    if not any(dates):
+        _check(request)
+        return ""
+    any_date = {"as_of": request.as_of or f"{datetime.now(UTC):%Y-%m-%d}"}
+    dated = request.model_copy(update=any_date)
+    selection = Selection.from_request(dated)
+    ContactMapping.from_request(dated)
+    tables = ((selection.profiles, "profiles"), (selection.memberships, "memberships"))
+    for (location, what), has_date in zip(tables, dates, strict=True):
+        if location and not has_date:
+            find_files(location, what)
+    if not request.as_of:
+        return "no snapshot date is given."
+    try:
+        _check(dated)
+    except SourceMissing as error:
+        return str(error)
+    return ""
 
 
 def _list(request: ExportRequest) -> set[str]:

@@ -147,10 +147,19 @@ def _check_together(headings: list[str]) -> None:
         )
 
 
+def holds_date(location: str) -> bool:
+    """Say whether a path has a place for the snapshot's date."""
+    return _PLACEHOLDER.search(location) is not None
+
+
+def holds_secret(location: str) -> bool:
+    """Say whether a URL has a secret in it, which messages, logs and Prefect would show."""
+    return _SECRET_IN_URL.search(_PLACEHOLDER.sub("", location)) is not None
+
+
 def _refuse_secrets(locations: dict[str, str]) -> None:
-    """Refuse a URL with a secret in it, which messages, logs and Prefect would show."""
     for option, location in locations.items():
-        if _SECRET_IN_URL.search(_PLACEHOLDER.sub("", location)):
+        if holds_secret(location):
             raise MappingInvalid(
                 f"The address of the {option} (--{option}) holds a secret: take it out and put the "
                 "store's credentials into the environment."
@@ -160,7 +169,7 @@ def _refuse_secrets(locations: dict[str, str]) -> None:
 def _dated_paths(request: ExportRequest) -> tuple[str, str]:
     """Put the snapshot's date where the paths ask for it: `{as_of}` or `{as_of:%Y/%m/%d}`."""
     paths = request.profiles, request.memberships
-    has_placeholder = any(_PLACEHOLDER.search(path) for path in paths)
+    has_placeholder = any(map(holds_date, paths))
     as_of = request.snapshot_date
     if has_placeholder and as_of is None:
         raise MappingInvalid(

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import psutil
 
+from cli.up import RUNS_END_VARIABLE
 from tests.conftest import clean_env
 
 PATIENCE_S = 150.0
@@ -33,7 +34,8 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=clean_env(folder),
+            # On a busy machine a run takes its time to end in good order.
+            env={**clean_env(folder), RUNS_END_VARIABLE: str(PATIENCE_S)},
             cwd=folder,
         )
         self.lines: list[str] = []

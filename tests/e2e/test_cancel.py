@@ -141,6 +141,21 @@ def test_cancelled_run_tells_what_is_known_and_the_next_one_finishes_it(
         )
     )
     assert outcome["message"] in str(artifact.data)
+    (history,) = server_client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+            key=ArtifactFilterKey(any_=["export-history-ad-hoc"]),
+        )
+    )
+    assert [line["result"] for line in json.loads(str(history.data))][:1] == ["stopped"]
+
+    def read_ends() -> set[str]:
+        wanted = {"filter": {"related": {"id": [f"prefect.flow-run.{run_id}"]}}}
+        told = server_client.request("POST", "/events/filter", json=wanted).json()["events"]
+        names = {one["event"].removeprefix("segment-export.run.") for one in told}
+        return names & {"delivered", "degraded", "failed", "stopped", "recovered"}
+
+    assert wait_for(read_ends, "event that the run has ended") == {"stopped"}
 
     world.box.clear_script()
     again = world.export("--profiles", profiles, *OPTIONS)

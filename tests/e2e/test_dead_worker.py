@@ -23,6 +23,7 @@ from deployments.changes import Outcome
 from deployments.heartbeats import HEARTBEAT_S
 from sandbox import Fault
 from tests.conftest import ROOT, Finished, PrefectServer, World
+from tests.e2e.clearing import remove_deployed
 
 # As short as a healthy run bears: it beats every 30 s. In earnest the window is 150 s.
 WINDOW_S = HEARTBEAT_S + 10
@@ -54,14 +55,12 @@ def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
 def deployed_twice(
     world: World, server_client: SyncPrefectClient
 ) -> Iterator[tuple[Finished, Finished]]:
-    """Our command, twice; the automations are gone afterwards, for others share the server."""
+    """Our command, twice; what it deployed is gone afterwards, for others share the server."""
     arguments = ("deploy", "--json", "--file", ROOT / "prefect.yaml")
     try:
         yield world.commands.run(*arguments), world.commands.run(*arguments)
     finally:
-        for automation in server_client.read_automations():
-            if automation.name in NAMES:
-                server_client.delete_automation(automation.id)
+        remove_deployed(server_client)
 
 
 def processes_of_session(session: int) -> list[int]:
@@ -88,11 +87,13 @@ def worker(prefect_server: PrefectServer) -> Iterator[psutil.Process]:
         start_new_session=True,
     )  # fmt: skip
     started = psutil.Process(process.pid)
-    yield started
-    process.kill()
-    process.wait(timeout=60)
-    for pid in processes_of_session(started.pid):  # a killed worker's runs outlive it
-        psutil.Process(pid).kill()
+    try:
+        yield started
+    finally:
+        process.kill()
+        process.wait(timeout=60)
+        for pid in processes_of_session(started.pid):  # a killed worker's runs outlive it
+            psutil.Process(pid).kill()
 
 
 def request_of(world: World, profiles: Path) -> dict[str, Any]:

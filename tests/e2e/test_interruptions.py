@@ -69,7 +69,11 @@ def uploads(world: World) -> int:
 def last_run(world: World) -> dict[str, Any]:
     answer = httpx.post(
         f"{world.commands.env['PREFECT_API_URL']}/flow_runs/filter",
-        json={"sort": "START_TIME_DESC", "limit": 1},
+        json={
+            "flow_runs": {"start_time": {"is_null_": False}},
+            "sort": "START_TIME_DESC",
+            "limit": 1,
+        },
         timeout=30,
     )
     found: dict[str, Any] = answer.json()[0]

@@ -23,6 +23,7 @@ from deployments.changes import Outcome
 from deployments.channels import make_webhook
 from deployments.notifications import BLOCK, NAMES, find_blocks, remove_notifications, save_block
 from tests.conftest import ROOT, PrefectServer, World
+from tests.e2e.clearing import remove_deployed
 
 PATIENCE_S = 150.0
 NO_LIST = "00000000-0000-4000-8000-000000000000"
@@ -77,8 +78,11 @@ def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
         temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
         get_client(sync_client=True) as client,
     ):
-        yield client
-        remove_notifications(client)
+        try:
+            yield client
+        finally:
+            remove_notifications(client)
+            remove_deployed(client)
 
 
 def write_profiles(folder: Path) -> Path:
@@ -148,35 +152,37 @@ def test_failure_degradation_and_recovery_reach_a_receiver_once_each(
     assert [change for change in again if change.outcome is not Outcome.UNCHANGED] == []
 
     name = f"told-{world.list_id[:8]}"
+    who = f"{name} → {world.connection}"
     export = ("--profiles", write_profiles(tmp_path), *OPTIONS, "--name", name)
 
+    def told_that_it(became: str) -> dict[str, str]:
+        subject = f"Export {became}: {who}"
+        message, *_ = wait_for(lambda: receiver.with_subject(subject), f"message: {became}")
+        return dict(message)
+
     assert world.export(*export, list_id=NO_LIST).code == 2
-    (failed,) = wait_for(lambda: receiver.with_subject("Export failed"), "message of failure")
+    failed = told_that_it("failed")
     assert world.export(*export).code == 0
-    (degraded,) = wait_for(lambda: receiver.with_subject("degraded"), "message of degradation")
+    degraded = told_that_it("degraded")
     assert world.export(*export, "--warn-rejects-percent", "20").code == 0
-    (recovered,) = wait_for(lambda: receiver.with_subject("recovered"), "message of recovery")
+    recovered = told_that_it("recovered")
 
-    let_run_die(server_client, "a run that died")
-    (crashed,) = wait_for(lambda: receiver.with_subject("that died"), "message of a crash")
+    died = f"{name} that died"
+    let_run_die(server_client, died)
+    (crashed,) = wait_for(lambda: receiver.with_subject(died), "message of a crash")
 
-    who = f"{name} → {world.connection}"
-    assert {one["subject"] for one in (failed, degraded, recovered)} == {
-        f"Export failed: {who}",
-        f"Export degraded: {who}",
-        f"Export recovered: {who}",
-    }
     assert f"{who} ended as Failed." in failed["body"]
     assert "The account has no contact list" in failed["body"]
     assert "run the export again" in failed["body"]
-    assert "a run that died ended as Crashed.\n\nThe process died.\n\n" in crashed["body"]
+    assert f"{died} ended as Crashed.\n\nThe process died.\n\n" in crashed["body"]
     assert "more than 5.0 % of its profiles did not arrive" in degraded["body"]
     assert "Delivered 8 contacts to list" in degraded["body"]
     assert "2 profiles rejected" in degraded["body"]
     assert "its run before was degraded" in recovered["body"]
     page = f"{prefect_server.api_url.removesuffix('/api')}/runs/flow-run/"
     assert all(page in one["body"] for one in (failed, degraded, recovered))
-    assert len(receiver.messages) == 5, receiver.messages
+    own = receiver.with_subject(name)
+    assert own == [failed, degraded, recovered, crashed], "each told once"
     assert "@example.com" not in json.dumps(receiver.messages)
 
     history = json.loads(read_artifact(prefect_server, f"export-history-{name}"))

@@ -6,16 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import polars as pl
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments import form_choices
 from tests.conftest import Finished, PrefectServer, World
+from tests.e2e.clearing import remove_deployed
 
 PATIENCE_S = 150.0
+NO_LIST = "0b9ecbcd-2d52-4ffa-ba0b-1d0c0d8d3a5b"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 Here = Callable[..., Finished]
@@ -116,7 +123,8 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.fixture
-def desk(here: Here, prefect_server: PrefectServer, world: World, tmp_path: Path) -> Desk:
+def desk(here: Here, prefect_server: PrefectServer, world: World, tmp_path: Path) -> Iterator[Desk]:
+    """A desk; what is deployed from it is gone afterwards, for others share the server."""
     pl.DataFrame(
         {
             "CustomerId": ["a", "b", "c"],
@@ -124,7 +132,13 @@ def desk(here: Here, prefect_server: PrefectServer, world: World, tmp_path: Path
             "Segments": [["Gold"], ["Gold", "Silver"], ["Silver"]],
         }
     ).write_parquet(tmp_path / "profiles.parquet")
-    return Desk(here, prefect_server, world, tmp_path / "prefect.yaml")
+    desk = Desk(here, prefect_server, world, tmp_path / "prefect.yaml")
+    yield desk
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        remove_deployed(client)
 
 
 def check_form(desk: Desk, name: str) -> None:
@@ -260,12 +274,92 @@ def test_run_after_data_is_ready_waits_or_is_skipped_while_another_is_under_way(
     assert not left & set(owned)
 
 
+def test_schedule_that_the_file_has_no_more_goes_from_the_server(desk: Desk) -> None:
+    nightly = ("--cron", "0 2 * * *", "--timezone", "UTC")
+    assert desk.save("nightly", *nightly).code == 0
+    desk.do("exports", "schedule", "nightly", "--slug", "noon", "--cron", "0 12 * * *")
+    desk.do("deploy")
+    one = desk.deployment("nightly")
+    by_hand = {"schedule": {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}}
+    answer = httpx.post(
+        f"{desk.server.api_url}/deployments/{one['id']}/schedules", json=[by_hand], timeout=30
+    )
+    answer.raise_for_status()
+    assert desk.planned_runs("nightly")
+
+    assert desk.save("nightly", "--replace").code == 0
+    told = desk.do("deploy").splitlines()
+    assert {"schedule regular of nightly: removed", "schedule noon of nightly: removed"} <= set(
+        told
+    )
+    (left,) = desk.deployment("nightly")["schedules"]
+    assert left["slug"] is None
+    again = desk.do("deploy").splitlines()
+    assert "export nightly: unchanged" in again
+    assert not [line for line in again if line.startswith("schedule ")]
+
+
+def test_export_of_a_date_is_saved_before_its_snapshot_is_there(desk: Desk) -> None:
+    dated = ("--profiles", "{as_of}/profiles.parquet")
+    saved = desk.save("history", *dated, "--json")
+    assert saved.code == 0, saved.err
+    assert saved.document["written"]
+    assert "Not checked: columns and segments" in saved.document["message"]
+    assert "`backfill`" in saved.document["unchecked"]
+    nightly = ("--as-of", "today", "--cron", "0 2 * * *")
+    saved = desk.save("nightly", *dated, *nightly)
+    assert saved.code == 0, saved.err
+    remark = saved.out.splitlines()[-1]
+    assert remark.startswith("Not checked: columns and segments")
+    assert str(datetime.now(UTC).year) in remark
+    refused = desk.save("refused", *dated, "--cron", "0 2 * * *")
+    assert (refused.code, "--as-of today" in refused.err) == (2, True)
+    for wrong in (("--list-id", NO_LIST), ("--memberships", "nowhere.parquet")):
+        refused = desk.save("refused", *dated, "--as-of", "today", *wrong)
+        assert refused.code == 2, refused.out
+    assert set(desk.listed()) == {"history", "nightly"}
+
+
+def test_data_is_announced_though_an_export_was_deleted_in_prefect(desk: Desk) -> None:
+    other_list = desk.world.box.add_list("Another list")
+    for name, list_id in (("deleted", ""), ("kept", other_list)):
+        assert desk.save(name, "--after", "erp", list_id=list_id).code == 0
+    desk.do("deploy")
+    one = desk.deployment("deleted")["id"]
+    httpx.delete(f"{desk.server.api_url}/deployments/{one}", timeout=30).raise_for_status()
+    told = desk.here("data-ready", "erp", "--json")
+    assert told.code == 0, told.err
+    assert told.document["exports"] == ["kept"]
+    wait_for(lambda: desk.runs("kept"), "run of the one that is left")
+
+
+def test_new_connection_reaches_the_forms_of_all_exports_however_many(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("one", "three", "two")
+    for name in names:
+        assert desk.save(name).code == 0
+    desk.do("deploy")
+    monkeypatch.setattr(form_choices, "_PAGE", 1)
+    found = AsyncMock(return_value=[desk.world.connection, "newcomer"])
+    monkeypatch.setattr(form_choices, "list_connections", found)
+    with (
+        temporary_settings({PREFECT_API_URL: desk.server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        form_choices.renew_connections(client)
+    for name in names:
+        schema = desk.deployment(name)["parameter_openapi_schema"]
+        fields = schema["definitions"]["ExportRequest"]["properties"]
+        assert "newcomer" in fields["connection"]["enum"], name
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (("--segment", "Platinum"), "Platinum"),
         (("--first-name", "Vorname"), "Vorname"),
-        (("--list-id", "0b9ecbcd-2d52-4ffa-ba0b-1d0c0d8d3a5b"), "no contact list"),
+        (("--list-id", NO_LIST), "no contact list"),
         (("--connection", "nobody"), "There is no connection"),
         (("--cron", "0 2 * *"), "Invalid cron string"),
         (("--cron", "0 2 * * *", "--timezone", "Europe/Lond"), "Invalid timezone"),

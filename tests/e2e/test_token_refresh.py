@@ -118,7 +118,9 @@ def test_four_processes_that_renew_at_once_lose_no_token(
         name = save_connection(box, vault, tmp_path)
         jobs = [job(name, times=RENEWALS, paced=is_paced)] * PROCESSES
         assert let_renew(jobs, prefect_server) == [0] * PROCESSES
-        assert token_statuses(box) == [200] * (PROCESSES * RENEWALS)
+        # On a busy machine two requests may come closer than they left: one waits, and is repeated.
+        in_time = [status for status in token_statuses(box) if status != 429]
+        assert in_time == [200] * (PROCESSES * RENEWALS)
         assert asyncio.run(use(box, name)) == 200
     assert not asyncio.run(read_sign_in(name)).begun_at
 

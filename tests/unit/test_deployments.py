@@ -10,6 +10,8 @@ from prefect import states
 from prefect.client.schemas.objects import State, StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.prefect_api import QUIET_PREFECT
 from deployments import saved_exports
@@ -18,6 +20,7 @@ from deployments.changes import DeploymentFailed, DeploymentRefused, Outcome
 from deployments.export_file import SavedExport, read_exports
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, HEARTBEAT_WINDOW_S, is_safe
 from deployments.saved_exports import apply_exports, quote_reason
+from deployments.server import prefect_server
 from deployments.work_pool import POOL
 from flows.export_segment import export_segment
 
@@ -172,6 +175,27 @@ def test_repeated_automations_are_made_one() -> None:
     assert len(server.kept) == 2
     assert stranger in server.kept
     assert apply_to(server, LOST) == [Outcome.UNCHANGED]
+
+
+@pytest.mark.parametrize("error", [ObjectNotFound(Exception()), ObjectAlreadyExists(Exception())])
+def test_what_others_do_on_the_server_meanwhile_is_told_in_one_line(error: Exception) -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
+        pytest.raises(DeploymentFailed, match="Run this again") as caught,
+        prefect_server(),
+    ):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_schedules_of_a_file_are_known_by_their_slugs(tmp_path: Path) -> None:
+    (known,) = read_exports(write_with(tmp_path, "tags", value=[]))
+    assert known.slugs == {"nightly"}
+    (none,) = read_exports(write_with(tmp_path, "schedules", value=None))
+    assert none.slugs == frozenset()
+    theirs = {"slug": "{{ theirs }}", "cron": "0 2 * * *"}
+    (unknown,) = read_exports(write_with(tmp_path, "schedules", value=[theirs]))
+    assert unknown.slugs is None
 
 
 def test_own_file_is_one_that_can_be_deployed() -> None:

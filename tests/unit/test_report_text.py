@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schemas.export import ExportRequest
 from schemas.outcome import Counts, ExportOutcome, RequestCounts, Status
 from tasks.history import PastRun, RunResult
-from tasks.report_text import RunFacts, list_page, render_report
+from tasks.report_text import RunFacts, describe_source, list_page, render_report
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 OUTCOME = ExportOutcome(
@@ -51,6 +52,25 @@ def test_report_says_when_the_run_before_died() -> None:
 
 def test_first_run_is_compared_with_nothing() -> None:
     assert "Compared" not in render_report(OUTCOME, RunFacts(this_run=NOW))
+
+
+@pytest.mark.parametrize(
+    ("profiles", "is_told"),
+    [
+        ("data/{as_of:%Y-%m}/profiles.parquet", True),
+        ("s3://key:hidden/profiles@host/x.parquet", False),
+        ("abfss://c@a.dfs.core.windows.net/x.parquet?sv=1&sig=hidden", False),
+    ],
+)
+def test_report_tells_no_address_that_was_refused_for_its_secret(
+    profiles: str, is_told: bool
+) -> None:
+    request = ExportRequest(
+        connection="c", list_id="l", profiles=profiles, segments=("Gold",), email="EMail"
+    )
+    source = describe_source(request)
+    assert (profiles in source) is is_told
+    assert "hidden" not in render_report(OUTCOME, RunFacts(source=source))
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,8 @@ def test_what_makes_no_sense_is_refused_and_the_file_stays(file: Path) -> None:
         schedule_export(NIGHTLY, file, spec=NO_SPEC, clear=False, as_json=True)
     with pytest.raises(CommandRefused, match="already"):
         duplicate_saved("ad-hoc", NIGHTLY, file, as_json=True)
+    with pytest.raises(CommandRefused, match="no name for an export"):
+        duplicate_saved("ad-hoc", "a/b", file, as_json=True)
     with pytest.raises(CommandRefused, match="give --yes"):
         remove_saved("ad-hoc", file, asks=True, as_json=True)
     assert file.read_text() == before

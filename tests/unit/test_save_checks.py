@@ -7,7 +7,16 @@ import polars as pl
 import pytest
 
 from deployments.form_choices import add_choices, allow_no_connection
-from pipeline import ColumnMissing, PipelineError, UnknownSegment, check_source, list_segments
+from pipeline import (
+    ColumnMissing,
+    MappingInvalid,
+    PipelineError,
+    SourceMissing,
+    UnknownSegment,
+    check_coming_source,
+    check_source,
+    list_segments,
+)
 from schemas.export import ExportRequest
 
 SEGMENTS = [["Gold"], ["Gold", "Silver"], []]
@@ -76,6 +85,53 @@ def test_source_that_is_not_there_is_refused_and_has_no_segments(tmp_path: Path)
     assert list_segments(request) == []
     with pytest.raises(PipelineError):
         check_source(request)
+
+
+def dated(folder: Path, form: str, **more: Any) -> ExportRequest:
+    """Ask for profiles whose path holds a date; there are those of 2026-01-31."""
+    request = make_request(folder, form)
+    (folder / "2026-01-31").mkdir()
+    (folder / "p.parquet").rename(folder / "2026-01-31" / "p.parquet")
+    return request.model_copy(
+        update={"profiles": str(folder / "{as_of}" / "p.parquet"), "as_of": "2026-01-31", **more}
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_source_of_a_date_is_checked_where_it_is_there(tmp_path: Path, form: str) -> None:
+    request = dated(tmp_path, form)
+    assert check_coming_source(request) == ""
+    with pytest.raises(UnknownSegment):
+        check_coming_source(request.model_copy(update={"segments": ("Platinum",)}))
+    with pytest.raises(ColumnMissing):
+        check_coming_source(request.model_copy(update={"email": "Mail"}))
+
+
+def test_source_of_a_date_may_come_later_and_is_named(tmp_path: Path) -> None:
+    request = dated(tmp_path, "column")
+    later = check_coming_source(request.model_copy(update={"as_of": "2026-02-28"}))
+    assert str(tmp_path / "2026-02-28" / "p.parquet") in later
+    for word in ("today", "yesterday"):
+        assert "do not exist" in check_coming_source(request.model_copy(update={"as_of": word}))
+    assert "no snapshot date" in check_coming_source(request.model_copy(update={"as_of": ""}))
+
+
+@pytest.mark.parametrize("as_of", ["", "today"])
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"memberships": "nowhere.parquet"}, SourceMissing),
+        ({"profiles": "{as_of:%Q}{as_of!x}"}, MappingInvalid),
+        ({"segments": (" ",)}, MappingInvalid),
+        ({"profiles": "s3://b/{as_of}?sig=hidden"}, MappingInvalid),
+    ],
+    ids=["memberships", "date form", "segment", "secret"],
+)
+def test_other_mistakes_of_a_source_that_comes_later_are_refused(
+    tmp_path: Path, as_of: str, wrong: dict[str, Any], error: type[PipelineError]
+) -> None:
+    with pytest.raises(error):
+        check_coming_source(dated(tmp_path, "long", as_of=as_of, **wrong))
 
 
 def test_addresses_are_never_offered_as_segments(tmp_path: Path) -> None:

@@ -245,6 +245,70 @@ def test_written_file_keeps_its_rights_and_its_link(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["prefect.yaml", "real.yaml"]
 
 
+def test_file_that_somebody_has_changed_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "prefect.yaml"
+    opened = open_file(path, may_be_new=True)
+    path.write_text(OURS)
+    with pytest.raises(DeploymentRefused, match=r"changed by somebody else meanwhile.*Run this"):
+        write_file(path, opened.text, before=opened.before)
+    assert path.read_text() == OURS
+    opened = open_file(path)
+    write_file(path, "b", before=opened.before)
+    path.unlink()
+    with pytest.raises(DeploymentRefused, match="changed by somebody else"):
+        write_file(path, "c", before="b")
+    assert not path.exists()
+
+
+FLOW_STYLE = """\
+name: ours # beside
+deployments: [{name: first, entrypoint: flows/export_segment.py:export_segment,
+  schedules: [{slug: daily, cron: "0 1 * * *"}],
+  parameters: {request: {connection: acme, list_id: "1", profiles: p, segments: [A], email: E}}}]
+after: all
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: ours # beside\n",
+        "name: ours # beside",
+        "name: ours # beside\ndeployments: []\nafter: all\n",
+        "name: ours # beside\ndeployments: # none\nafter: all\n",
+        FLOW_STYLE,
+        "# beside\n{name: ours, deployments: []}\n",
+        "# beside\n{name: ours}\n",
+    ],
+    ids=["no list", "no last line end", "empty", "nothing", "on one line", "braces", "in braces"],
+)
+def test_export_is_saved_in_whatever_way_the_list_is_written(text: str) -> None:
+    before = yaml.safe_load(text)
+    file = ExportFile(text)
+    file.save(entry(), sharing=SHARED)
+    after = yaml.safe_load(file.text)
+    assert after == {**before, "deployments": [*(before.get("deployments") or []), entry()]}
+    assert "# beside" in file.text
+    again = ExportFile(file.text)
+    again.save(entry("second"), sharing=SHARED)
+    assert list(entries(again.text))[-2:] == ["new", "second"]
+    again.remove("second", ENTRYPOINT)
+    assert yaml.safe_load(again.text) == after
+
+
+def test_export_on_one_line_is_changed_copied_and_removed() -> None:
+    first = entries(FLOW_STYLE)["first"]
+    file = ExportFile(FLOW_STYLE)
+    file.change("first", ENTRYPOINT, lambda one: set_active(one, active=False))
+    assert entries(file.text)["first"]["schedules"][0]["active"] is False
+    file = ExportFile(FLOW_STYLE)
+    file.duplicate("first", ENTRYPOINT, "twin")
+    assert list(entries(file.text).values()) == [first, {**first, "name": "twin"}]
+    file = ExportFile(FLOW_STYLE)
+    file.remove("first", ENTRYPOINT)
+    assert yaml.safe_load(file.text) == {"name": "ours", "deployments": None, "after": "all"}
+
+
 @pytest.mark.parametrize(
     "text", ["- a", "deployments: [", "deployments: {a: b}", "deployments: [a]"]
 )
