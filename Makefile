@@ -32,7 +32,7 @@ demo: setup ## Deliver a segment of 100,000 generated profiles into a sandbox
 	@$(RUN)/segment-export demo
 
 test: setup ## Run every test
-	@$(RUN)/pytest -n 3 --dist loadfile -m "not alone"
+	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	@$(RUN)/pytest -m alone
 
 check: test lint ## Tests, linters, types and import contracts: what CI runs
