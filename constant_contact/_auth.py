@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 import httpx
 from pydantic import SecretStr
@@ -18,17 +19,30 @@ from constant_contact._errors import (
     QuotaExceeded,
     ServerFault,
     SignInExpired,
+    SignInReplaced,
     SignInUnavailable,
+    Throttled,
     WindowClosed,
 )
 from constant_contact._events import ApiEvent, EventKind
+from constant_contact._finishing import finish
 from constant_contact._pacing import RateLimiter
-from constant_contact._retry import Retrier, RetryPolicy
+from constant_contact._retry import Listener, Retrier, RetryPolicy
 
 _REFRESH_POLICY = RetryPolicy(attempts=5, total_s=90.0, waiting_total_s=120.0, first_wait_s=1.0)
 
 # Only these say that asking again is pointless; a body of HTML or an odd status may pass.
-_FINAL = (NotAuthorised, AccessDenied, QuotaExceeded, SignInUnavailable, WindowClosed)
+_FINAL = (
+    AccessDenied,
+    NotAuthorised,
+    QuotaExceeded,
+    SignInReplaced,
+    SignInUnavailable,
+    WindowClosed,
+)
+
+# How long another's answer may take to its store, when our refresh token was spent by them.
+_LATE_STORE_S = 2.0
 
 # How long a store that fails is tried again: with the new tokens the connection would be lost.
 _SAVE_TOTAL_S = 60.0
@@ -42,14 +56,14 @@ class TokenKeeper:
     def __init__(
         self,
         *,
-        http: httpx.AsyncClient,
+        open_http: Callable[[], httpx.AsyncClient],
         token_url: httpx.URL,
         credentials: Credentials,
         store: TokenStore,
         limiter: RateLimiter,
         retrier: Retrier,
     ) -> None:
-        self._http = http
+        self._open_http = open_http
         self._token_url = token_url
         self._credentials = credentials
         self._store = store
@@ -88,42 +102,41 @@ class TokenKeeper:
             stored = await self._store.load()
             if self._is_usable(stored, refused):
                 return stored
+            if not stored.refresh_token.get_secret_value():
+                raise SignInExpired(
+                    "This connection's sign-in has expired and cannot be renewed; connect again "
+                    "with the scope offline_access."
+                )
             try:
                 return await self._refresh(stored)
-            except SignInExpired:
-                # Somebody may have connected again while we asked with the old token.
-                newest = await self._store.load()
-                if _same_grant(newest, stored):
+            except (SignInExpired, SignInReplaced):
+                newest = await self._find_newer(stored)
+                if newest is None:
                     raise
                 return newest if self._is_usable(newest, refused) else await self._refresh(newest)
 
+    async def _find_newer(self, sent: Tokens) -> Tokens | None:
+        """Look, and a moment later again, whether others have been stored meanwhile.
+
+        Somebody may have connected again, or, where a lock was not kept, renewed them.
+        """
+        for wait_s in (0.0, _LATE_STORE_S):
+            await self._retrier.sleep(wait_s)
+            newest = await self._store.load()
+            if not _same_grant(newest, sent):
+                return newest
+        return None
+
     async def _refresh(self, spent: Tokens) -> Tokens:
-        if not spent.refresh_token.get_secret_value():
-            raise SignInExpired(
-                "This connection's sign-in has expired and cannot be renewed; connect again with "
-                "the scope offline_access."
-            )
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
         await self._store.begin()
-        is_answer_lost = False
+        fate = _Fate()
 
         async def attempt() -> Tokens:
-            nonlocal is_answer_lost
-            try:
-                return await _finish_when_cancelled(self._exchange_and_save(spent))
-            except (ApiUnreachable, ServerFault, MalformedAnswer):
-                is_answer_lost = True
-                raise
-            except SignInExpired as error:
-                if not is_answer_lost:
-                    raise
-                raise SignInExpired(
-                    "The answer that held this connection's new sign-in was lost, and the old one "
-                    "works only once; connect again.",
-                    status=error.status,
-                    error_key=error.error_key,
-                    is_answer_lost=True,
-                ) from error
+            if not self._has_answer_to(spent):
+                await self._limiter.acquire()
+            with fate.followed():
+                return await self._exchange_and_save_whatever_stops(spent)
 
         try:
             return await self._retrier.call(
@@ -141,21 +154,42 @@ class TokenKeeper:
                 f"({type(error).__name__}); run again later.",
                 status=error.status,
             ) from error
+        finally:
+            if not fate.may_be_spent:
+                await self._store.withdraw()
 
-    async def _exchange_and_save(self, spent: Tokens) -> Tokens:
+    def _has_answer_to(self, spent: Tokens) -> bool:
+        return self._unsaved is not None and _same_grant(self._unsaved[0], spent)
+
+    async def _exchange_and_save_whatever_stops(self, spent: Tokens) -> Tokens:
+        """Let an exchange that has begun end in the store: its answer cannot be had twice."""
+        loop = asyncio.get_running_loop()
+
+        def tell(event: ApiEvent) -> None:
+            with suppress(RuntimeError):  # the loop of who would hear it is closed
+                loop.call_soon_threadsafe(self._retrier.announce, event)
+
+        return await finish(lambda: self._exchange_and_save(spent, tell))
+
+    async def _exchange_and_save(self, spent: Tokens, tell: Listener) -> Tokens:
         if self._unsaved is None or not _same_grant(self._unsaved[0], spent):
             self._unsaved = spent, await self._exchange(spent)
         # The old refresh token died with the answer: until the new one is kept, nothing else
         # happens, and if keeping it fails it is what the next try begins with.
         renewed = self._unsaved[1]
-        await self._save(renewed)
+        try:
+            await self._save(renewed, tell)
+        except SignInReplaced:
+            self._unsaved = None
+            raise
         self._unsaved = None
         return renewed
 
-    async def _save(self, tokens: Tokens) -> None:
+    async def _save(self, tokens: Tokens, tell: Listener) -> None:
         """Store tokens, also when the store fails for a while or the window ends meanwhile.
 
         Raises:
+            SignInReplaced: what they were to replace is not there any more.
             SignInUnavailable: it fails for a minute.
         """
         gives_up = self._retrier.clock() + _SAVE_TOTAL_S
@@ -163,8 +197,10 @@ class TokenKeeper:
         for attempt in itertools.count(1):
             try:
                 await self._store.save(tokens)
+            except SignInReplaced:
+                raise
             except Exception as error:  # noqa: BLE001 - a store may fail in any way
-                reason = type(error).__name__  # its words may quote what it was to store
+                reason = _tell_reason(error)
             else:
                 return
             if self._retrier.clock() + pause_s > gives_up:
@@ -172,7 +208,7 @@ class TokenKeeper:
                     f"The new sign-in could not be stored ({reason}); run again, and connect "
                     "again if that run says that the sign-in has expired."
                 )
-            self._retrier.announce(
+            tell(
                 ApiEvent(
                     EventKind.RETRY,
                     "store the new sign-in",
@@ -185,7 +221,6 @@ class TokenKeeper:
             pause_s = min(pause_s * 2, _LONGEST_SAVE_PAUSE_S)
 
     async def _exchange(self, spent: Tokens) -> Tokens:
-        await self._limiter.acquire()
         form = {
             "grant_type": "refresh_token",
             "refresh_token": spent.refresh_token.get_secret_value(),
@@ -197,8 +232,8 @@ class TokenKeeper:
         else:
             basic = httpx.BasicAuth(self._credentials.client_id, secret.get_secret_value())
         try:
-            async with asyncio.timeout(self._retrier.request_limit_s()):
-                response = await self._http.post(
+            async with asyncio.timeout(self._retrier.request_limit_s()), self._open_http() as http:
+                response = await http.post(
                     self._token_url, data=form, auth=basic, headers={"Accept": "application/json"}
                 )
         except TimeoutError:
@@ -219,6 +254,41 @@ class TokenKeeper:
         return self._is_fresh(tokens) and tokens.access_token != refused
 
 
+class _Fate:
+    """What is known of a refresh token while it is sent, once or several times."""
+
+    def __init__(self) -> None:
+        self.may_be_spent = False
+        self._is_answer_lost = False
+
+    @contextmanager
+    def followed(self) -> Generator[None, None, None]:
+        """Learn from how one exchange ends.
+
+        Raises:
+            SignInExpired: saying so where an answer was lost that may have held the new one.
+        """
+        was_spent, self.may_be_spent = self.may_be_spent, True
+        try:
+            yield
+        except SignInExpired as error:
+            if not self._is_answer_lost:
+                raise
+            raise SignInExpired(
+                "The answer that held this connection's new sign-in was lost, and the old one "
+                "works only once; connect again.",
+                status=error.status,
+                error_key=error.error_key,
+                is_answer_lost=True,
+            ) from error
+        except ConstantContactError as error:
+            if _leaves_unspent(error):
+                self.may_be_spent = was_spent
+            elif isinstance(error, ApiUnreachable | ServerFault | MalformedAnswer):
+                self._is_answer_lost = True
+            raise
+
+
 def _same_grant(one: Tokens, other: Tokens) -> bool:
     return one.refresh_token == other.refresh_token
 
@@ -227,11 +297,15 @@ def _may_refresh_again(error: BaseException) -> bool:
     return isinstance(error, ConstantContactError) and not isinstance(error, _FINAL)
 
 
-async def _finish_when_cancelled(work: Awaitable[Tokens]) -> Tokens:
-    """Let an exchange that has begun end in the store: its answer cannot be asked for twice."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+def _leaves_unspent(error: ConstantContactError) -> bool:
+    """Say whether the refresh token that was to be sent is certainly as good as before."""
+    if isinstance(error, ApiUnreachable):
+        return not error.may_have_arrived
+    return isinstance(error, AccessDenied | NotAuthorised | Throttled)
+
+
+def _tell_reason(error: Exception) -> str:
+    """Say in our own words why a store failed; those of others may quote what it was to store."""
+    if isinstance(error, ConstantContactError):
+        return str(error).rstrip(".")
+    return type(error).__name__

@@ -36,7 +36,8 @@ class ConstantContact:
 
     `clock` and `deadline` are in epoch seconds, as token lifetimes and windows are shared
     between processes. No pause passes the deadline: WindowClosed is raised instead. `limiter` is
-    what requests ask before they start; share one between clients that share an API key.
+    what requests ask before they start; share one between clients that share an API key. A
+    sign-in is renewed in an event loop of its own, for which another transport is opened.
 
     Raises:
         InsecureAddress: an address is neither https:// nor on this machine.
@@ -51,7 +52,7 @@ class ConstantContact:
         auth_url: str = AUTH_URL,
         limiter: RateLimiter | None = None,
         token_limiter: RateLimiter | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        open_transport: Callable[[], httpx.AsyncBaseTransport | None] = lambda: None,
         deadline: float | None = None,
         timeouts: Timeouts | None = None,
         policy: RetryPolicy | None = None,
@@ -62,12 +63,12 @@ class ConstantContact:
     ) -> None:
         base, auth_base = parse_base_url(api_url), parse_base_url(auth_url)
         self._patience = patience or Patience()
-        self._http = open_http(base, timeouts=timeouts, transport=transport)
+        self._http = open_http(base, timeouts=timeouts, transport=open_transport())
         retrier = Retrier(
             clock=clock, sleep=sleep, deadline=deadline, on_event=on_event or (lambda _: None)
         )
         keeper = TokenKeeper(
-            http=self._http,
+            open_http=lambda: open_http(auth_base, timeouts=timeouts, transport=open_transport()),
             token_url=auth_base.copy_with(path=f"{auth_base.path.rstrip('/')}/token"),
             credentials=credentials,
             store=token_store,

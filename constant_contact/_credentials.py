@@ -90,11 +90,24 @@ class TokenStore(Protocol):
         ...
 
     async def begin(self) -> None:
-        """Hear, under the lock, that the refresh token is about to be sent, and may be spent."""
+        """Hear, under the lock, that the refresh token is about to be sent, and may be spent.
+
+        What could not be saved afterwards is to be refused here, where it costs nothing.
+        """
+        ...
+
+    async def withdraw(self) -> None:
+        """Hear that it was not spent after all."""
         ...
 
     async def save(self, tokens: Tokens) -> None:
-        """Return only when the tokens are kept durably: the old refresh token is spent."""
+        """Return only when the tokens are kept durably: the old refresh token is spent.
+
+        Called from an event loop of its own.
+
+        Raises:
+            SignInReplaced: others than those that were loaded last are kept now; they stay.
+        """
         ...
 
     def lock(self) -> AbstractAsyncContextManager[object]:
@@ -115,6 +128,9 @@ class MemoryTokenStore:
 
     async def begin(self) -> None:
         """Take no note of it: what would ask for it later dies with the process."""
+
+    async def withdraw(self) -> None:
+        """Forget nothing, as nothing was noted."""
 
     async def save(self, tokens: Tokens) -> None:
         """Keep the tokens."""

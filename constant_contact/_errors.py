@@ -11,6 +11,7 @@
     │   ├── NotAuthorised      the access token is refused, also after a refresh
     │   │   └── SignInExpired  the refresh token is refused: connect again
     │   ├── SignInUnavailable  the sign-in service gives no token, after repeats of its own
+    │   ├── SignInReplaced     somebody has connected again while the old token was renewed
     │   ├── SignInRefused      a person's sign-in came to nothing: denied, expired or not ours
     │   │   └── SignInAbandoned  nobody finished it in time
     │   ├── AccessDenied       403: privilege, scope or deactivated app, or the gateway
@@ -109,6 +110,10 @@ class SignInUnavailable(ConstantContactError):
     """Constant Contact's sign-in service does not answer as it should; run again later."""
 
     trouble = "Constant Contact's sign-in service did not answer as it should"
+
+
+class SignInReplaced(ConstantContactError):
+    """Somebody has connected again meanwhile; run again to use the new sign-in."""
 
 
 class SignInRefused(ConstantContactError):

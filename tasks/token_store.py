@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from constant_contact import (
-    AccessDenied,
-    NotAuthorised,
     SignInExpired,
+    SignInReplaced,
     SignInUnavailable,
     Tokens,
 )
@@ -20,9 +19,6 @@ from tasks.vaults import KeptSecrets, Vault, vault_of
 
 TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
 LONGEST_TURN_S = 120.0  # of others; who takes longer to renew a sign-in has stopped
-
-# After these answers the refresh token that was sent is as good as before.
-_NOT_SPENT = (AccessDenied, NotAuthorised)
 
 
 class ConnectionTokenStore:
@@ -40,27 +36,50 @@ class ConnectionTokenStore:
         self._now = now
         self._before = SignInRecord()  # what was known when the first renewal under the lock began
         self._has_begun = False
+        self._loaded: Tokens | None = None
 
     async def load(self) -> Tokens:
         """Return the tokens kept last."""
-        return (await self.load_secrets()).tokens
+        self._loaded = (await self.load_secrets()).tokens
+        return self._loaded
 
     async def load_secrets(self) -> KeptSecrets:
         """Return tokens and client secret as they were kept last."""
         return await (await self._vault()).load()
 
     async def begin(self) -> None:
-        """Note that the refresh token is about to be sent: the one after a crash can tell why."""
+        """Note that the refresh token is about to be sent: the one after a crash can tell why.
+
+        Raises:
+            VaultUnusable: the token that comes in its place could not be kept.
+        """
         if self._has_begun:
             return
+        await (await self._vault()).require_writable()
         self._has_begun = True
         self._before = await read_sign_in(self.slug)
         await write_sign_in(self.slug, self._before.begin(self._now()))
 
+    async def withdraw(self) -> None:
+        """Take back what `begin` noted: the refresh token is as good as before."""
+        if self._has_begun:
+            self._has_begun = False
+            await write_sign_in(self.slug, self._before)
+
     async def save(self, tokens: Tokens) -> None:
-        """Keep new tokens; they are in the vault when this returns."""
+        """Keep new tokens; they are in the vault when this returns.
+
+        Raises:
+            SignInReplaced: somebody has connected again since the old ones were loaded.
+        """
         vault = await self._vault()
         kept = await vault.load()
+        # The new ones may be there already: where the answer to an earlier try was lost.
+        if self._loaded is not None and kept.tokens.refresh_token not in {
+            self._loaded.refresh_token,
+            tokens.refresh_token,
+        }:
+            raise SignInReplaced
         await vault.keep(replace(kept, tokens=tokens))
         await self.note_renewal()
 
@@ -83,10 +102,6 @@ class ConnectionTokenStore:
                 yield
             except SignInExpired as error:
                 raise await self._explain(error) from error
-            except _NOT_SPENT:
-                if self._has_begun:
-                    await write_sign_in(self.slug, self._before)
-                raise
 
     def take_turn(self) -> AbstractAsyncContextManager[object]:
         """Hold the lock of this connection's tokens, for whatever else changes them."""

@@ -43,6 +43,10 @@ class Vault(Protocol):
         """Return what was kept last."""
         ...
 
+    async def require_writable(self) -> None:
+        """Refuse to go on where nothing could be kept."""
+        ...
+
     async def keep(self, kept: KeptSecrets) -> None:
         """Return only when it is kept durably; what was kept before stays until then."""
         ...
@@ -80,6 +84,9 @@ class BlockVault:
         )
         return KeptSecrets(tokens, self._connection.client_secret)
 
+    async def require_writable(self) -> None:
+        """Trust Prefect's API, from which the block was read just now."""
+
     async def keep(self, kept: KeptSecrets) -> None:
         """Store new tokens, and nothing else, so that no other change of the block is undone."""
         tokens = kept.tokens
@@ -108,6 +115,10 @@ class FileVault:
     async def load(self) -> KeptSecrets:
         """Read and decrypt the file."""
         return await asyncio.to_thread(self._load)
+
+    async def require_writable(self) -> None:
+        """Keep once more what is kept: that goes wrong as keeping anything else would."""
+        await self.keep(await self.load())
 
     async def keep(self, kept: KeptSecrets) -> None:
         """Encrypt, and put the new file in the place of the old when it is on the disk."""

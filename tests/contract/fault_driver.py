@@ -82,7 +82,7 @@ class Exports:
             token_store=self.store,
             api_url=self.box.api_url,
             auth_url=self.box.auth_url,
-            transport=Wire(self.ledger),
+            open_transport=lambda: Wire(self.ledger),
             limiter=Pacer(clock=self.clock.monotonic_s, sleep=self.sleep),
             token_limiter=Pacer(interval_s=1.1, clock=self.clock.monotonic_s, sleep=self.sleep),
             timeouts=Timeouts(read_s=TIME_OUT_S),

@@ -130,7 +130,7 @@ class Bench:
             auth_url=auth_url,
             limiter=self.limiter,
             token_limiter=Pacer(interval_s=1.1, clock=self.clock.monotonic_s, sleep=self.sleep),
-            transport=httpx.AsyncHTTPTransport(verify=TLS),
+            open_transport=lambda: httpx.AsyncHTTPTransport(verify=TLS),
             deadline=self.deadline,
             timeouts=Timeouts(read_s=READ_WITHIN_S) if is_late and is_troubled else None,
             clock=self.clock.utc_s,

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 import sandbox
-from constant_contact import SignInExpired, Tokens
+from constant_contact import SignInExpired, SignInReplaced, Tokens
 from sandbox import Box, SandboxSettings
 from tasks.connection_block import (
     ConstantContactConnection,
@@ -24,6 +24,7 @@ from tasks.connection_block import (
     list_connections,
 )
 from tasks.connection_upkeep import Health, summarise_connections, try_connection
+from tasks.errors import VaultUnusable
 from tasks.new_connection import keep_connection
 from tasks.permission import os_user
 from tasks.sign_in_record import read_sign_in
@@ -164,6 +165,41 @@ def test_killed_process_leaves_a_sign_in_that_works_or_says_why_not(
     expected = {"works": Health.SIGNED_IN, "lost": Health.REFUSED}
     for row, name in names.items():
         assert healths[name] is expected[OUTCOMES[row]], row
+
+
+def test_sign_in_whose_successor_could_not_be_kept_is_not_spent(tmp_path: Path) -> None:
+    with sandbox.running() as box:
+        name = save_connection(box, "file", tmp_path)
+        (vault_file,) = (tmp_path / "vault").iterdir()
+        in_the_way = vault_file.with_name(vault_file.name + ".new")
+        in_the_way.mkdir()
+        with pytest.raises(VaultUnusable, match="cannot be kept in"):
+            asyncio.run(try_connection(name))
+        assert token_statuses(box) == []
+        assert not asyncio.run(read_sign_in(name)).begun_at
+        in_the_way.rmdir()
+        asyncio.run(try_connection(name))
+
+
+@pytest.mark.parametrize("vault", ["block", "file"])
+def test_renewed_sign_in_does_not_replace_one_that_a_person_made_meanwhile(
+    vault: str, tmp_path: Path
+) -> None:
+    async def renew_while_somebody_connects(name: str) -> KeptSecrets:
+        slow, quick = ConnectionTokenStore(name), ConnectionTokenStore(name)
+        await slow.load()
+        await quick.load()
+        theirs = Tokens.of(access_token="theirs", refresh_token="theirs", expires_at=9e9)
+        await quick.save(theirs)
+        await quick.save(theirs)  # an answer of the store that was lost
+        with pytest.raises(SignInReplaced):
+            await slow.save(Tokens.of(refresh_token="ours"))
+        return await slow.load_secrets()
+
+    with sandbox.running() as box:
+        kept = asyncio.run(renew_while_somebody_connects(save_connection(box, vault, tmp_path)))
+    assert kept.tokens.refresh_token.get_secret_value() == "theirs"
+    assert kept.client_secret
 
 
 def expire(name: str) -> None:

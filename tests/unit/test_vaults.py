@@ -1,5 +1,6 @@
 """The encrypted file in which a connection's secrets are kept, and its key."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -163,3 +164,19 @@ def test_file_and_folder_are_on_the_disk_before_it_is_said(
     monkeypatch.setattr(os, "fsync", note)
     replace_durably(file, b"sealed")
     assert synced == [(f"{file}.new", False), (str(tmp_path), True)]
+
+
+async def test_vault_that_could_not_keep_says_so_beforehand(
+    vault: FileVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await vault.keep(KEPT)
+    await vault.require_writable()
+    assert await vault.load() == KEPT
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(VaultUnusable, match=r"cannot be kept .*No space left on device"):
+        await vault.require_writable()
+    assert await vault.load() == KEPT

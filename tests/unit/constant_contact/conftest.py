@@ -82,13 +82,13 @@ class Stage:
         )
         self.credentials = Credentials.of("key", "hush")
 
-    def client(self, **overrides: Any) -> ConstantContact:
+    def client(self, *, transport: Any = None, **overrides: Any) -> ConstantContact:
         given: dict[str, Any] = {
             "credentials": self.credentials,
             "token_store": self.store,
             "limiter": Pacer(clock=self.time.clock, sleep=self.time.sleep),
             "token_limiter": Pacer(interval_s=1.1, clock=self.time.clock, sleep=self.time.sleep),
-            "transport": httpx.MockTransport(self.script),
+            "open_transport": lambda: transport or httpx.MockTransport(self.script),
             "on_event": self.events.append,
             "clock": self.time.clock,
             "sleep": self.time.sleep,

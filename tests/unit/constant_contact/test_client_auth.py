@@ -13,11 +13,13 @@ import httpx
 import pytest
 
 from constant_contact import (
+    ConstantContactError,
     Credentials,
     EventKind,
     MemoryTokenStore,
     NotAuthorised,
     SignInExpired,
+    SignInReplaced,
     SignInUnavailable,
     Tokens,
 )
@@ -255,6 +257,81 @@ async def test_a_new_sign_in_made_meanwhile_is_used(stage: Any, answer: Any) -> 
     async with stage.client() as client:
         await client.get_account()
     assert b"refresh-new" in stage.script.requests[1].content
+
+
+async def test_a_sign_in_that_others_store_a_moment_later_is_used(stage: Any, answer: Any) -> None:
+    class Slow(MemoryTokenStore):
+        async def load(self) -> Tokens:
+            if stage.time.slept:
+                self.tokens = expired("refresh-theirs")
+            return await super().load()
+
+    stage.script.on(TOKEN, answer(400, INVALID_GRANT), answer(200, NEW))
+    stage.script.on(ACCOUNT, answer(200, {}))
+    async with stage.client(token_store=Slow(expired())) as client:
+        await client.get_account()
+    assert b"refresh-theirs" in stage.script.requests[1].content
+
+
+class Replaced(MemoryTokenStore):
+    """Somebody connects again while the old refresh token is exchanged."""
+
+    theirs = Tokens.of(access_token="access-9", refresh_token="refresh-9", expires_at=9e9)
+
+    async def save(self, _: Tokens) -> None:
+        self.tokens = self.theirs
+        raise SignInReplaced
+
+
+async def test_tokens_of_an_old_sign_in_do_not_replace_those_of_a_new_one(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    async with stage.client(token_store=Replaced(expired())) as client:
+        await client.get_account()
+    assert stage.script.count(TOKEN) == 1
+    assert bearer(stage.script.requests[1]) == "access-9"
+
+
+class Noting(MemoryTokenStore):
+    """Notes what it is told of the refresh token."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
+        self.told: list[str] = []
+
+    async def begin(self) -> None:
+        self.told.append("begin")
+
+    async def withdraw(self) -> None:
+        self.told.append("withdraw")
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_spent"),
+    [
+        ([(401, {"error": "invalid_client"})], False),
+        ([(403, {"message": "Forbidden"})], False),
+        ([(429, {"error_key": "throttled"})], False),
+        ([httpx.ConnectError], False),
+        ([httpx.ReadTimeout], True),
+        ([(500, {})], True),
+        ([(400, INVALID_GRANT)], True),
+        ([httpx.ReadTimeout, (401, {"error": "invalid_client"})], True),
+        ([(429, {"error_key": "throttled"}), httpx.ReadTimeout], True),
+    ],
+)
+async def test_the_store_hears_when_the_refresh_token_was_surely_not_spent(
+    stage: Any, answer: Any, fail: Any, answers: list[Any], is_spent: bool
+) -> None:
+    store = Noting(expired())
+    stage.script.on(
+        TOKEN, *(answer(*one) if isinstance(one, tuple) else fail(one) for one in answers)
+    )
+    async with stage.client(token_store=store) as client:
+        with pytest.raises(ConstantContactError):
+            await client.get_account()
+    assert store.told == (["begin"] if is_spent else ["begin", "withdraw"])
 
 
 async def test_a_sign_in_without_offline_access_says_so(stage: Any) -> None:
