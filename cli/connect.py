@@ -10,10 +10,10 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 from rich.console import Console
 
-from cli.connect_questions import ask_for_the_rest, asks_questions
+from cli.connect_questions import ask_for_secret, ask_for_the_rest, asks_questions
 from cli.connection_check import save_and_check
-from cli.connection_form import ConnectionForm, fill_in
-from cli.connection_renewal import find_renewable, is_renewal
+from cli.connection_form import ConnectionForm, check_form, fill_in
+from cli.connection_renewal import find_renewable
 from cli.embedded import configured_api_url
 from cli.prefect_api import prefect_api
 from cli.sign_in import Application, listening, sign_in
@@ -21,6 +21,7 @@ from constant_contact import Account, Credentials
 from deployments.form_choices import renew_connections
 from tasks.connection import token_pacer
 from tasks.connection_block import ConstantContactConnection, connection_slug
+from tasks.permission import find_asker
 
 __all__ = ["ConnectionForm", "connect_account", "fill_in", "save_and_check"]
 
@@ -29,25 +30,25 @@ def connect_account(form: ConnectionForm, *, as_json: bool) -> None:
     """Create or renew a connection, with an embedded Prefect API where there is none; say so.
 
     Raises:
-        CommandError: as `find_renewable`, `fill_in`, `sign_in` and `save_and_check`.
+        CommandError: as `check_form`, `find_renewable`, `fill_in`, `sign_in` and `save_and_check`.
     """
     console = Console(stderr=True)
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    check_form(form)
     signs_in = form.refresh_token_file is None
     with ExitStack() as stack:
-        connection = None
-        if is_renewal(form):
-            stack.enter_context(prefect_api(say))
-            connection = asyncio.run(find_renewable(form))
+        stack.enter_context(prefect_api(say))
+        connection = asyncio.run(find_renewable(form))
         if connection is None:
-            connection = fill_in(ask_for_the_rest(form) if asks_questions(form) else form)
+            form = ask_for_the_rest(form) if asks_questions(form) else form
+            connection = fill_in(form, agreed_by=asyncio.run(find_asker()).name)
+        elif form.client_id and connection.client_secret is None and asks_questions(form):
+            connection.client_secret = ask_for_secret()
         # Before anybody signs in: a port that is taken is no news for afterwards.
         listener = stack.enter_context(listening(form.way)) if signs_in else None
-        if not is_renewal(form):
-            stack.enter_context(prefect_api(say))
         granted = None
         if signs_in:
             application = Application(

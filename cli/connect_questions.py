@@ -9,6 +9,8 @@ from pydantic import SecretStr
 from cli.connection_form import PRIVACY_STATEMENT, ConnectionForm
 from cli.errors import CommandRefused
 
+STOPPED = "Stopped; nothing was saved."
+
 
 def asks_questions(form: ConnectionForm) -> bool:
     """Say whether somebody is there to be asked: with a refresh token in a file nobody is."""
@@ -31,14 +33,22 @@ def ask_for_the_rest(form: ConnectionForm) -> ConnectionForm:
             form = replace(form, client_id=_ask("API key of the application"))
             is_complete = False
         if not is_complete and form.client_secret_file is None:
-            secret = typer.prompt(
-                "Client secret (not shown; Enter when the application has none)",
-                default="", hide_input=True, show_default=False, err=True,
-            )  # fmt: skip
-            form = replace(form, client_secret=SecretStr(secret) if secret else None)
+            form = replace(form, client_secret=_ask_secret())
     except typer.Abort:
-        raise CommandRefused("Stopped; nothing was saved.") from None
+        raise CommandRefused(STOPPED) from None
     return form
+
+
+def ask_for_secret() -> SecretStr | None:
+    """Ask for the secret of another application; None where it has none.
+
+    Raises:
+        CommandRefused: somebody stops.
+    """
+    try:
+        return _ask_secret()
+    except typer.Abort:
+        raise CommandRefused(STOPPED) from None
 
 
 def _ask_who(form: ConnectionForm) -> ConnectionForm:
@@ -51,6 +61,14 @@ def _ask_who(form: ConnectionForm) -> ConnectionForm:
     if _ask("Type yes if you agree").lower() != "yes":
         raise CommandRefused("Without your agreement there is no connection; nothing was saved.")
     return replace(form, display_name=display_name, may_use=may_use, accepts_data_privacy=True)
+
+
+def _ask_secret() -> SecretStr | None:
+    secret = typer.prompt(
+        "Client secret (not shown; Enter when the application has none)",
+        default="", hide_input=True, show_default=False, err=True,
+    )  # fmt: skip
+    return SecretStr(secret) if secret else None
 
 
 def _ask(question: str, default: str | None = None) -> str:

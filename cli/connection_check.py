@@ -31,7 +31,7 @@ async def save_and_check(
     """Save a connection and check that it suffices; ask the account who it is.
 
     What a person has just `granted` is checked before anything is saved. A refresh token is spent
-    by the first request: the connection is saved with what came of it, and not before. In any
+    by the first request: a new connection is saved with what came of it, and not before. In any
     case a connection of that name that works stays as it is when this one does not.
 
     Raises:
@@ -63,9 +63,7 @@ async def save_and_check(
             _require_same_account(connection, account)
             with naming_scope("contact_data"):
                 await require_activities(client)
-        if granted is not None:
-            async with store.lock():
-                await store.save(await store.load())
+        await store.keep_all()
     except SignInExpired as error:
         raise CommandRefused(
             "Constant Contact refuses the refresh token: it is spent, has expired, or belongs to "

@@ -1,18 +1,18 @@
 """What an administrator fills in to create a connection."""
 
-import getpass
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
 
 from cli.errors import CommandRefused
 from cli.sign_in import SignInWay
-from constant_contact import DAILY_REQUESTS
-from tasks.connection_block import ADMINISTRATORS, ConstantContactConnection, connection_slug
+from tasks.connection_block import ConstantContactConnection, connection_slug
 from tasks.errors import VaultUnusable
+from tasks.permission import os_user
 from tasks.vaults import ensure_key, new_vault_file
 
 PRIVACY_STATEMENT = (
@@ -25,27 +25,61 @@ PRIVACY_STATEMENT = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectionForm:
-    """What an administrator fills in; without a file that holds a refresh token, they sign in."""
+    """What an administrator fills in; without a file that holds a refresh token, they sign in.
+
+    What is left empty is as usual in a new connection, and as it was in one that is there.
+    """
 
     name: str
-    client_id: str
-    client_secret_file: Path | None
-    refresh_token_file: Path | None
-    api_url: str
-    auth_url: str
-    display_name: str
-    accepts_data_privacy: bool
+    client_id: str = ""
+    client_secret_file: Path | None = None
+    refresh_token_file: Path | None = None
+    api_url: str = ""
+    auth_url: str = ""
+    display_name: str = ""
+    accepts_data_privacy: bool = False
     may_use: tuple[str, ...] = ()
     contact_allowance: int | None = None
-    daily_requests: int = DAILY_REQUESTS
+    daily_requests: int | None = None
     vault: str = ""
     vault_dir: Path | None = None
     client_secret: SecretStr | None = None
     way: SignInWay = field(default_factory=SignInWay)
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """Give what is filled in of a connection's own fields, but for secrets and their place."""
+        values = {
+            "display_name": self.display_name,
+            "client_id": self.client_id,
+            "api_url": self.api_url.rstrip("/"),
+            "auth_url": self.auth_url.rstrip("/"),
+            "may_use": list(self.may_use),
+            "contact_allowance": self.contact_allowance,
+            "daily_requests": self.daily_requests,
+        }
+        return {name: value for name, value in values.items() if value not in (None, "", [])}
 
-def fill_in(form: ConnectionForm) -> ConstantContactConnection:
-    """Turn a form into a connection that is not saved yet.
+
+def check_form(form: ConnectionForm) -> None:
+    """Refuse what is wrong whether there is a connection of that name or not.
+
+    Raises:
+        CommandRefused: the name is none, or a file cannot be read.
+    """
+    if not connection_slug(form.name):
+        raise CommandRefused(f"The name {form.name!r} holds no letter or digit; choose another.")
+    for file in (form.client_secret_file, form.refresh_token_file):
+        if file is not None:
+            read_secret(file)
+
+
+def fill_in(form: ConnectionForm, *, agreed_by: str = "") -> ConstantContactConnection:
+    """Turn a form into a new connection that is not saved yet.
+
+    Args:
+        form: complete, but for what may stay empty.
+        agreed_by: who fills it in; without it the user whose process this is.
 
     Raises:
         CommandRefused: something is missing, or a file cannot be read.
@@ -54,8 +88,7 @@ def fill_in(form: ConnectionForm) -> ConstantContactConnection:
         raise CommandRefused(
             f"{PRIVACY_STATEMENT} If you agree, run the command again with --accept-data-privacy."
         )
-    if not connection_slug(form.name):
-        raise CommandRefused(f"The name {form.name!r} holds no letter or digit; choose another.")
+    check_form(form)
     if not form.client_id:
         raise CommandRefused(
             "The application's API key is missing: give it with --client-id. It is in Constant "
@@ -69,30 +102,29 @@ def fill_in(form: ConnectionForm) -> ConstantContactConnection:
         refresh_token = read_secret(form.refresh_token_file)
     vault_file = open_vault(form) if form.vault == "file" else ""
     return ConstantContactConnection(
-        display_name=form.display_name or form.name,
-        client_id=form.client_id,
+        **{"display_name": form.name, **form.said},
         client_secret=secret,
         refresh_token=refresh_token,
         vault="file" if vault_file else "block",
         vault_file=vault_file,
-        api_url=form.api_url.rstrip("/"),
-        auth_url=form.auth_url.rstrip("/"),
-        may_use=list(form.may_use) or [ADMINISTRATORS],
-        contact_allowance=form.contact_allowance,
-        daily_requests=form.daily_requests,
         privacy_accepted_at=datetime.now(UTC),
-        privacy_accepted_by=getpass.getuser(),
+        privacy_accepted_by=agreed_by or os_user().name,
     )
 
 
-def open_vault(form: ConnectionForm) -> str:
+def open_vault(form: ConnectionForm, *, beside: str = "") -> str:
     """Make ready where an encrypted file will keep the connection's secrets; return its path.
+
+    Args:
+        form: which may name a folder.
+        beside: the file that keeps them now, if one does.
 
     Raises:
         CommandRefused: the folder or the key cannot be made.
     """
     try:
-        folder = form.vault_dir or Path.home() / ".segment-export" / "vault"
+        at_hand = Path(beside).parent if beside else None
+        folder = form.vault_dir or at_hand or Path.home() / ".segment-export" / "vault"
         file = new_vault_file(folder, connection_slug(form.name))
         made = ensure_key()
     except VaultUnusable as error:

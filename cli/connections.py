@@ -107,8 +107,8 @@ def remove(name: str, *, detaches: bool, file: Path, asks: bool, as_json: bool) 
         if used_by and not detaches:
             raise CommandRefused(
                 f"Saved exports use “{slug}”: {', '.join(used_by)}. Give them another connection "
-                "first, or take it away from them with --detach: they are refused then until they "
-                "have one."
+                "first (`segment-export exports attach`), or take it away from them with --detach: "
+                "they are refused then until they have one."
             )
         if asks:
             consequence = f" These exports lose it: {', '.join(used_by)}." if used_by else ""
@@ -116,7 +116,8 @@ def remove(name: str, *, detaches: bool, file: Path, asks: bool, as_json: bool) 
         exports.detach(client, used_by)
         ask(remove_connection(name))
     done = f"“{slug}” is removed, with its tokens." + (
-        f" Without a connection now, and refused when they run: {', '.join(used_by)}."
+        f" Without a connection now, and refused when they run: {', '.join(used_by)}. "
+        "`segment-export exports attach EXPORT --connection NAME` gives one another."
         if used_by
         else ""
     )

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from cli.errors import CommandRefused
 from schemas.export import ExportRequest
+from schemas.problems import first_problem
 
 # Where an option is not called like the request's field.
 OPTION_OF_FIELD = {"segments": "segment", "attributes": "attribute"}
@@ -29,7 +30,7 @@ def build_request(*, attributes: list[str], **options: Any) -> ExportRequest:
     try:
         return ExportRequest(attributes=mappings, **options)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = str(problem["loc"][0])
+        place, words = first_problem(error)
+        field = place.partition(".")[0]
         option = OPTION_OF_FIELD.get(field, field.replace("_", "-"))
-        raise CommandRefused(f"--{option}: {problem['msg']}.") from None
+        raise CommandRefused(f"--{option}: {words}." if option else f"{words}.") from None

@@ -6,10 +6,11 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from cli.errors import CommandFailed, CommandRefused
-from cli.redirect_listener import Arrival, RedirectListener
+from cli.redirect_listener import HERE, LOOPBACK, Arrival, RedirectListener
 from constant_contact import (
     BrowserSignIn,
     ConstantContactError,
@@ -28,6 +29,8 @@ from constant_contact import (
 
 REDIRECT_PORT = 8976
 REDIRECT_PATH = "/signed-in"
+HTTP_PORT = 80
+STRANGER = "A browser came back from a sign-in that was not begun here (its state differs)."
 
 Say = Callable[[str], None]
 
@@ -50,14 +53,30 @@ class SignInWay:
         """Tell the port of this machine at which the browser comes back."""
         if self.redirect_port is not None:
             return self.redirect_port
-        place = urlsplit(self.redirect_url)
-        is_here = place.hostname in {"127.0.0.1", "localhost"}
-        return (place.port if is_here else None) or REDIRECT_PORT
+        if self.redirect_url and self.is_on_this_machine:
+            return urlsplit(self.redirect_url).port or HTTP_PORT
+        return REDIRECT_PORT
 
     @property
     def url(self) -> str:
         """Tell where Constant Contact sends the browser back to."""
-        return self.redirect_url or f"http://127.0.0.1:{self.port}{REDIRECT_PATH}"
+        return self.redirect_url or f"http://{LOOPBACK}:{self.port}{REDIRECT_PATH}"
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Say whether the browser comes back to this machine, as far as its address tells."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def reaches_listener(self) -> bool:
+        """Say whether what listens here can be reached at the address, if it is this machine's."""
+        place = urlsplit(self.url)
+        is_heard = place.scheme == "http" and place.hostname in HERE
+        return is_heard or self.redirect_port is not None or not self.is_on_this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,13 @@ def listening(way: SignInWay) -> Iterator[RedirectListener | None]:
         return
     try:
         check_page_address(way.url)
-        listener = RedirectListener(way.port, urlsplit(way.url).path)
+        if not way.reaches_listener:
+            raise CommandRefused(
+                f"The browser cannot come back to {way.url}: on this machine it is awaited at "
+                "http://127.0.0.1 or http://localhost only. Register such an address, or tell with "
+                "--redirect-port where yours is forwarded to."
+            )
+        listener = RedirectListener(way.port, way.url)
     except (InsecureAddress, ValueError, OverflowError) as error:
         raise CommandRefused(
             f"The browser cannot come back to {way.url}: give --redirect-url as it is registered "
@@ -120,15 +145,25 @@ def _sign_in_by_browser(
     application: Application, way: SignInWay, listener: RedirectListener, say: Say
 ) -> Granted:
     begun = begin_browser_sign_in(application.credentials, way.url, auth_url=application.auth_url)
+    listener.expect(begun.state.get_secret_value())
     is_open = way.opens_browser and open_browser(begun.url)
     lead = "Your browser shows it; if not, open" if is_open else "Open in a browser of this machine"
     say(f"Sign in to Constant Contact and allow access. {lead}:\n\n{begun.url}\n")
-    arrival = listener.wait(way.minutes * 60)
+    strangers: list[str] = []
+
+    def tell_stranger() -> None:
+        if not strangers:
+            say(f"{STRANGER} It was turned away; this goes on waiting.")
+        strangers.append(STRANGER)
+
+    arrival = listener.wait(way.minutes * 60, on_stranger=tell_stranger)
     if arrival is None:
+        turned_away = f" {STRANGER}" if strangers else ""
         raise SignInAbandoned(
             f"Nobody came back from Constant Contact's page within {way.minutes:g} minutes: run "
             "the command again and finish signing in. If the page shows an error, check the API "
             f"key, and that the application has registered {way.url} as a redirect URI."
+            f"{turned_away}"
         )
     try:
         granted = asyncio.run(_exchange(application, begun, arrival))

@@ -10,6 +10,8 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel, ValidationError
 
+from schemas.problems import phrase_problem
+
 
 def find_parameter_problem(entrypoint: str, parameters: Mapping[str, Any]) -> str:
     """Say what the flow of an entrypoint of ours would refuse in parameters, or nothing.
@@ -31,9 +33,7 @@ def find_parameter_problem(entrypoint: str, parameters: Mapping[str, Any]) -> st
             try:
                 kind.model_validate(value)
             except ValidationError as error:
-                problem = error.errors(include_input=False, include_url=False)[0]
-                place = ".".join(map(str, problem["loc"]))
-                return f"its {name}: {place and place + ': '}{problem['msg']}."
+                return f"its {name}: {phrase_problem(error)}"
     schema = parameter_schema(flow).model_dump(exclude_unset=True)
     for refusal in validate(plain, {**schema, "required": []}):
         return f"its {refusal.json_path.removeprefix('$.')}: {refusal.message}."

@@ -4,6 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.dates import is_date
 
 _DAYS_AGO = MappingProxyType({"today": 0, "yesterday": 1})
 
@@ -171,8 +174,10 @@ class ExportRequest(BaseModel):
     @classmethod
     def _read_date(cls, value: object) -> object:
         """Take a date or its text. A plain text field: Prefect's form has no empty date."""
-        if isinstance(value, str) and value and value not in _DAYS_AGO:
-            date.fromisoformat(value)
+        if isinstance(value, str) and value and value not in _DAYS_AGO and not is_date(value):
+            raise PydanticCustomError(
+                "snapshot_date", "give a date (YYYY-MM-DD), today or yesterday"
+            )
         return value.isoformat() if isinstance(value, date) else value
 
     @property

@@ -6,20 +6,22 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
 from prefect.blocks.core import Block
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, HttpUrl, SecretStr, ValidationError
 
-from constant_contact import DAILY_REQUESTS
-from tasks.errors import UnknownConnection
+from constant_contact import API_URL, AUTH_URL, DAILY_REQUESTS
+from tasks.errors import BrokenConnection, UnknownConnection
 
 ADMINISTRATORS = "administrators"
 
 DETACHED = (
-    "The export has no connection any more: it was taken away. Ask an administrator for one "
-    "(`segment-export connect NAME`), name it as the export's connection, and run it again."
+    "The export has no connection any more: it was taken away. Give it one with `segment-export "
+    "exports attach EXPORT --connection NAME`, and run it again; an administrator makes one with "
+    "`segment-export connect NAME`."
 )
 
 
@@ -32,57 +34,90 @@ class ConstantContactConnection(Block):
     _block_type_name: ClassVar[str | None] = "Constant Contact Connection"
     _block_type_slug: ClassVar[str | None] = "constant-contact-connection"
     _description: ClassVar[str | None] = (
-        "Sign-in to one Constant Contact account. Make it with `segment-export connect`."
+        "Sign-in to one Constant Contact account. Make it with `segment-export connect NAME` in a "
+        "terminal, which signs in; here it is looked at, and who may use it is changed."
     )
+    # From where Prefect's own come: its client takes no image that is in the address itself.
+    _logo_url: ClassVar[HttpUrl | None] = Secret._logo_url  # noqa: SLF001 -- meant for subclasses
+    _code_example: ClassVar[str | None] = """
+        # In a terminal: make a connection, or sign in to it again.
+        segment-export connect acme
+
+        # Exports refer to it by its name.
+        segment-export connections test acme
+        segment-export run --connection acme --help
+        """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    display_name: str = Field(description="How people call this connection.")
+    display_name: str = Field(title="Name for people", description="How people call it.")
     client_id: str = Field(title="API key", description="Of the Constant Contact application.")
     vault: Literal["block", "file"] = Field(
         default="block",
-        description="Where tokens and client secret are kept: `block`, in the three fields below; "
-        "`file`, in an encrypted file on the workers, and those fields are empty.",
+        title="Where secrets are kept",
+        description="`block`: here, in client secret, refresh token and access token. `file`: in "
+        "an encrypted file on the workers, and those three are empty. `segment-export connect` "
+        "moves them; changing this alone loses the sign-in.",
     )
-    vault_file: str = Field(default="", description="The encrypted file, where there is one.")
+    vault_file: str = Field(
+        default="", title="Encrypted file", description="Its path on the workers, if there is one."
+    )
     client_secret: SecretStr | None = Field(
-        default=None, description="Of the application; a public client has none."
+        default=None,
+        title="Client secret",
+        description="Of the application; a public client has none.",
     )
     refresh_token: SecretStr = Field(
-        default=SecretStr(""), description="Replaced at each refresh by a new one."
+        default=SecretStr(""),
+        title="Refresh token",
+        description="Replaced at each refresh by a new one.",
     )
-    access_token: SecretStr = Field(default=SecretStr(""), description="The current one, if any.")
-    access_token_expires_at: float = Field(default=0.0, description="Seconds since 1970, UTC.")
-    api_url: str = Field(default="https://api.cc.email/v3", title="API address")
+    access_token: SecretStr = Field(
+        default=SecretStr(""), title="Access token", description="The current one, if any."
+    )
+    access_token_expires_at: float = Field(
+        default=0.0, title="Access token expires at", description="Seconds since 1970, UTC."
+    )
+    api_url: str = Field(default=API_URL, title="API address", description="Up to and with /v3.")
     auth_url: str = Field(
-        default="https://authz.constantcontact.com/oauth2/default/v1", title="Sign-in address"
+        default=AUTH_URL, title="Sign-in address", description="Of Constant Contact's sign-in."
     )
     may_use: list[str] = Field(
         default=[ADMINISTRATORS],
-        description="Who may use this connection: `administrators`, names of users, or "
-        "`group:NAME`.",
+        title="Who may use it",
+        description="`administrators`, names of users, or `group:NAME`.",
     )
     administrators: list[str] = Field(
         default=[],
-        description="Who the administrators are, written down when it was made: names of users, "
-        "or `group:NAME`.",
+        title="Administrators",
+        description="Written down when it was made: names of users, or `group:NAME`.",
     )
     contact_allowance: int | None = Field(
         default=None,
         ge=0,
+        title="Contact allowance",
         description="The most contacts the customer's contract allows in one export.",
     )
     daily_requests: int = Field(
         default=DAILY_REQUESTS,
         ge=1,
-        description="The most requests a day under this API key; partners may have more.",
+        title="Requests a day",
+        description="The most under this API key; partners may have more.",
     )
-    account_id: str = Field(default="", description="Of the account it reaches.")
-    account_name: str = Field(default="", description="Of the account it reaches.")
+    account_id: str = Field(
+        default="", title="Account ID", description="Of the account it reaches."
+    )
+    account_name: str = Field(
+        default="", title="Account name", description="Of the account it reaches."
+    )
     privacy_accepted_at: datetime | None = Field(
-        default=None, description="When it was agreed that personal data leaves."
+        default=None,
+        title="Privacy statement agreed to at",
+        description="When it was agreed that personal data leaves.",
     )
-    privacy_accepted_by: str = Field(default="", description="Who agreed to it.")
+    privacy_accepted_by: str = Field(
+        default="", title="Privacy statement agreed to by", description="Who agreed to it."
+    )
 
 
 def connection_slug(name: str) -> str:
@@ -92,6 +127,19 @@ def connection_slug(name: str) -> str:
 
 async def load_connection(name: str) -> ConstantContactConnection:
     """Load a connection by name.
+
+    Raises:
+        UnknownConnection: with near names, or the command that makes one.
+        BrokenConnection: with the fields at fault.
+    """
+    connection, trouble = await salvage_connection(name)
+    if trouble:
+        raise BrokenConnection(trouble)
+    return connection
+
+
+async def salvage_connection(name: str) -> tuple[ConstantContactConnection, str]:
+    """Load what is good of a connection, for whoever removes it, and say what is not.
 
     Raises:
         UnknownConnection: with near names, or the command that makes one.
@@ -119,13 +167,13 @@ async def list_connections() -> list[str]:
     return sorted(await read_connections())
 
 
-async def read_connections() -> dict[str, ConstantContactConnection]:
-    """Read all connections by their names, without their secrets."""
+async def read_connections() -> dict[str, tuple[ConstantContactConnection, str]]:
+    """Read what is good of all connections by their names, without secrets, and what is not."""
     slug = ConstantContactConnection.get_block_type_slug()
     async with get_client() as client:
         try:
             await client.read_block_type_by_slug(slug)
-        except ObjectNotFound:  # the first connection registers the type
+        except ObjectNotFound:  # a deployment registers the type, or the first connection
             return {}
         documents = await client.read_block_documents_by_type(slug, include_secrets=False)
     return {one.name: _read_document(one) for one in documents if one.name}
@@ -173,6 +221,22 @@ async def _find_document(client: PrefectClient, slug: str) -> BlockDocument | No
         return None
 
 
-def _read_document(document: BlockDocument) -> ConstantContactConnection:
+def _read_document(document: BlockDocument) -> tuple[ConstantContactConnection, str]:
+    """Read a block field by field where need be: anybody may have edited it in Prefect's UI."""
     # Not by Prefect's own way: it warns where the block was saved by an earlier version of ours.
-    return ConstantContactConnection.model_validate(document.data)
+    data = dict(document.data)
+    try:
+        return ConstantContactConnection.model_validate(data), ""
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]): one["msg"] for one in error.errors(include_input=False)}
+    good = {name: value for name, value in data.items() if name not in wrong}
+    if "vault" in wrong and good.get("vault_file"):
+        good["vault"] = "file"
+    connection = ConstantContactConnection.model_validate(
+        {"display_name": "", "client_id": "", **good}
+    )
+    told = "; ".join(f"{name}: {why[:1].lower()}{why[1:]}" for name, why in sorted(wrong.items()))
+    return connection, (
+        f"The connection “{document.name}” was edited so that it cannot be used ({told}). Put that "
+        "right in Prefect's UI, under Blocks, or remove it and connect again."
+    )

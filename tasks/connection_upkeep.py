@@ -15,6 +15,7 @@ from tasks.connection_block import (
     delete_connection,
     load_connection,
     read_connections,
+    salvage_connection,
     save_connection,
 )
 from tasks.errors import NameTaken
@@ -45,6 +46,7 @@ class Health(StrEnum):
     CUT_OFF = "cut_off"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class ConnectionSummary:
     sign_in: SignInRecord
     last_use: LastUse
     health: Health
+    trouble: str = ""
 
     @property
     def advice(self) -> str:
@@ -72,6 +75,7 @@ class ConnectionSummary:
             Health.CUT_OFF: f"a renewal was cut off at {record.begun_at}: `segment-export "
             f"connections test {self.name}` tells whether it still works",
             Health.REFUSED: f"refused {record.refused_at[:10]}: {connect}",
+            Health.BROKEN: self.trouble,
             Health.UNKNOWN: f"not known: `segment-export connections test {self.name}` tells",
         }[self.health]
 
@@ -83,13 +87,15 @@ async def summarise_connections(now: datetime) -> list[ConnectionSummary]:
     return [
         ConnectionSummary(
             name=name,
-            connection=found[name],
-            administrators=administrators_of(found[name]),
+            connection=connection,
+            administrators=administrators_of(connection),
             sign_in=record,
             last_use=last_use,
-            health=judge_sign_in(record, now),
+            health=Health.BROKEN if trouble else judge_sign_in(record, now),
+            trouble=trouble,
         )
         for name, (record, last_use) in notes.items()
+        for connection, trouble in (found[name],)
     ]
 
 
@@ -155,7 +161,8 @@ async def require_own(name: str) -> None:
         UnknownConnection: there is none of that name.
         NotAllowed: only its administrators may.
     """
-    require_administrator(name, await load_connection(name), await find_asker())
+    connection, _ = await salvage_connection(name)
+    require_administrator(name, connection, await find_asker())
 
 
 async def rename_connection(name: str, new_name: str) -> None:
@@ -188,7 +195,7 @@ async def remove_connection(name: str) -> None:
     """
     slug = connection_slug(name)
     async with ConnectionTokenStore(slug).take_turn():
-        connection = await load_connection(slug)
+        connection, _ = await salvage_connection(slug)
         require_administrator(slug, connection, await find_asker())
         await vault_of(slug, connection).remove()
         await delete_connection(slug)

@@ -2,6 +2,7 @@
 
     ExportRefused             what was asked for cannot be done
     ├── UnknownConnection     no connection of that name
+    ├── BrokenConnection      a connection was edited so that it cannot be read
     ├── NotAllowed            the connection is not for whoever runs the export
     ├── VaultUnusable         the connection's tokens cannot be read or kept
     ├── NameTaken             another connection is called so
@@ -22,6 +23,10 @@ class ExportRefused(Exception):
 
 class UnknownConnection(ExportRefused):
     """No connection of that name."""
+
+
+class BrokenConnection(ExportRefused):
+    """A connection was edited so that it cannot be read."""
 
 
 class NotAllowed(ExportRefused):

@@ -24,13 +24,16 @@ from tasks.vaults import KeptSecrets, Vault, vault_of
 class NewConnectionStore(ConnectionTokenStore):
     """Keep the tokens of a connection that is saved, whole, with its first sign-in.
 
-    Until then one of the same name works as before.
+    Until then one of the same name works as before. One that has been seen to work is replaced
+    only by one that is known to: tokens are held back until `keep_all`.
     """
 
     def __init__(self, name: str, connection: ConstantContactConnection) -> None:
         super().__init__(name)
         self._connection = connection
         self._is_saved = False
+        self._holds_back = bool(connection.account_id)
+        self._has_spent = False
         tokens = Tokens(
             connection.access_token, connection.refresh_token, connection.access_token_expires_at
         )
@@ -41,6 +44,11 @@ class NewConnectionStore(ConnectionTokenStore):
         """Say whether the connection is there, after something went wrong."""
         if self._is_saved:
             return "The connection is saved; connect again when that is put right."
+        if self._has_spent:
+            return (
+                "Nothing was saved, the connection is as it was; the refresh token that was given "
+                "is spent."
+            )
         return "Nothing was saved."
 
     async def load_secrets(self) -> KeptSecrets:
@@ -61,6 +69,19 @@ class NewConnectionStore(ConnectionTokenStore):
         if self._is_saved:
             await super().save(tokens)
             return
+        if self._holds_back:
+            self.given = KeptSecrets(tokens, self.given.client_secret)
+            self._has_spent = True
+            return
+        await self._save_all(tokens)
+
+    async def keep_all(self) -> None:
+        """Save the whole connection, which works, where that is not done yet."""
+        if not self._is_saved:
+            async with self.lock():
+                await self._save_all(self.given.tokens)
+
+    async def _save_all(self, tokens: Tokens) -> None:
         before = await _find_vault(self.slug)
         await keep_connection(
             self.slug, self._connection, KeptSecrets(tokens, self.given.client_secret)

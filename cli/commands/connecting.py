@@ -56,11 +56,20 @@ def connect(
         float, typer.Option(min=0.01, help="How long to wait for somebody to sign in.")
     ] = 10,
     api_url: Annotated[
-        str, typer.Option(metavar="URL", help="The API's address, up to and with /v3.")
-    ] = "https://api.cc.email/v3",
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The API's address, up to and with /v3; https://api.cc.email/v3 if not given.",
+        ),
+    ] = "",
     auth_url: Annotated[
-        str, typer.Option(metavar="URL", help="The sign-in service's address.")
-    ] = "https://authz.constantcontact.com/oauth2/default/v1",
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The sign-in service's address; "
+            "https://authz.constantcontact.com/oauth2/default/v1 if not given.",
+        ),
+    ] = "",
     display_name: Annotated[str, typer.Option(help="A name for people; NAME if empty.")] = "",
     may_use: Annotated[
         list[str] | None,
@@ -71,11 +80,13 @@ def connect(
         typer.Option(min=0, help="The most contacts that the contract allows in one export."),
     ] = None,
     daily_requests: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, help="The most requests a day under this API key; partners may have more."
+            min=1,
+            help="The most requests a day under this API key, of which partners may have more; "
+            "10,000 if not given.",
         ),
-    ] = 10_000,
+    ] = None,
     vault: Annotated[
         Literal["block", "file"] | None,
         typer.Option(
@@ -101,8 +112,8 @@ def connect(
 
     You sign in with your browser, or on another device (--device); where nobody can, give a
     refresh token. At a terminal it asks for what is missing. Secrets are read from files or typed,
-    never on the command line. With the name of a connection, and no --client-id, you only sign in
-    anew: all else about it stays.
+    never on the command line. With the name of a connection that is there you sign in anew: all
+    else about it stays, but for what you say.
     """
     from cli.connect import ConnectionForm, connect_account
     from cli.sign_in import SignInWay

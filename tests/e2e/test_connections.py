@@ -1,128 +1,23 @@
 """Connections as an administrator keeps them: who may use them, where their secrets are."""
 
-import asyncio
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
-from pydantic import SecretStr
 
 from cli.connection_form import ConnectionForm
 from cli.connection_renewal import find_renewable
-from constant_contact import Tokens
-from sandbox._tokens import ACCOUNT_OWNER, ALL_SCOPES, CAMPAIGN_CREATOR
-from tasks.connection_block import ConstantContactConnection, delete_connection, load_connection
-from tasks.new_connection import keep_connection
+from sandbox._tokens import CAMPAIGN_CREATOR
+from tasks.connection_block import ConstantContactConnection, load_connection
 from tasks.permission import os_user
 from tasks.sign_in_record import SignInRecord, write_sign_in
-from tasks.vaults import KEY_FILE_VARIABLE, KEY_VARIABLE, KeptSecrets
-from tests.conftest import Finished, PrefectServer, World, connect, using_prefect
-
-
-@pytest.fixture(scope="module")
-def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("profiles") / "profiles.parquet"
-    pl.DataFrame(
-        {"CustomerId": ["c1"], "EMail": ["ann@example.com"], "Segments": [["Gold"]]}
-    ).write_parquet(file)
-    return file
-
-
-@dataclass(frozen=True)
-class Office:
-    """A world with the command in this process, and connections made without it."""
-
-    world: World
-    here: Callable[..., Finished]
-    profiles: Path
-    server: PrefectServer
-    saved: list[str] = field(default_factory=list)
-    deployed: list[Any] = field(default_factory=list)
-
-    def save(
-        self,
-        *,
-        scopes: frozenset[str] = ALL_SCOPES,
-        privileges: frozenset[str] = ACCOUNT_OWNER,
-        **values: Any,
-    ) -> str:
-        name = f"office-{uuid.uuid4().hex[:8]}"
-        app = self.world.box.add_client(name, scopes=scopes, privileges=privileges)
-        settled = {"administrators": [os_user().name], "display_name": name, **values}
-        connection = ConstantContactConnection(
-            client_id=app.client_id,
-            api_url=self.world.box.api_url,
-            auth_url=self.world.box.auth_url,
-            **settled,
-        )
-        tokens = Tokens.of(refresh_token=app.refresh_token)
-        self.saved.append(name)
-        self.ask(
-            keep_connection(name, connection, KeptSecrets(tokens, SecretStr(app.client_secret)))
-        )
-        return name
-
-    def ask(self, work: Any) -> Any:
-        with using_prefect(self.server.api_url):
-            return asyncio.run(work)
-
-    def export(self, connection: str, *more: str) -> Finished:
-        return self.here(
-            "run", "--connection", connection, "--list-id", self.world.list_id, "--json",
-            "--profiles", self.profiles, "--segments-column", "Segments", "--segment", "Gold",
-            "--email", "EMail", *more,
-        )  # fmt: skip
-
-    def uploads(self) -> int:
-        return [one.operation for one in self.world.box.state.requests()].count("file_import")
-
-    def deploy(self, export: str, connection: str) -> None:
-        async def create() -> None:
-            async with get_client() as client:
-                flow_id = await client.create_flow_from_name("export-segment")
-                request = {"connection": connection, "list_id": self.world.list_id}
-                self.deployed.append(
-                    await client.create_deployment(
-                        flow_id, name=export, parameters={"request": request}
-                    )
-                )
-
-        self.ask(create())
-
-    async def tidy_up(self) -> None:
-        for name in self.saved:
-            await delete_connection(name)
-        async with get_client() as client:
-            for deployment_id in self.deployed:
-                await client.delete_deployment(deployment_id)
-
-    def connection_of(self, export: str) -> str:
-        async def read() -> Any:
-            async with get_client() as client:
-                found = await client.read_deployment_by_name(f"export-segment/{export}")
-            return found.parameters["request"]["connection"]
-
-        return str(self.ask(read()))
-
-
-@pytest.fixture
-def office(
-    world: World, here: Callable[..., Finished], profiles: Path, prefect_server: PrefectServer,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Office]:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    opened = Office(world, here, profiles, prefect_server)
-    yield opened
-    opened.ask(opened.tidy_up())
-
+from tasks.vaults import KEY_VARIABLE
+from tests.conftest import PrefectServer
+from tests.e2e.office import Office
 
 Prepare = Callable[[Office], str]
 
@@ -308,43 +203,13 @@ def test_connection_in_use_is_removed_only_with_detach(office: Office, tmp_path:
     done = office.here("connections", "remove", name, "--detach", "--yes", "--json")
     assert done.code == 0, done.err
     assert done.document["detached"] == [export, in_file]
+    assert "exports attach" in done.document["message"]
     assert office.connection_of(export) == ""
     assert yaml.safe_load(file.read_text())["deployments"][0]["parameters"]["request"] == {
         **request,
         "connection": "",
     }
     assert office.here("connections", "test", name).code == 2
-
-
-@pytest.fixture
-def vaulted(
-    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, Path]]:
-    """A connection made with the command, its tokens in an encrypted file."""
-    folder = tmp_path / "vault"
-    key = tmp_path / "keys" / "vault.key"
-    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key))
-    name = f"vaulted-{uuid.uuid4().hex[:8]}"
-    app = office.world.box.add_client(name)
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
-    box = _Login(app.client_id, app.client_secret, app.refresh_token, office.world)
-    office.world.commands.env[KEY_FILE_VARIABLE] = str(key)
-    try:
-        done = connect(office.world.commands, box, name, secrets, "--vault-dir", str(folder))  # type: ignore[arg-type] # has what it reads
-        assert done.code == 0, done.err
-        assert f"Made a key for tokens: {key}" in done.err
-        yield name, folder
-    finally:
-        del office.world.commands.env[KEY_FILE_VARIABLE]
-
-
-class _Login:
-    """What `connect` reads of a sandbox, for another application."""
-
-    def __init__(self, client_id: str, client_secret: str, refresh: str, world: World) -> None:
-        self.client_id, self.client_secret, self.refresh_token = client_id, client_secret, refresh
-        self.api_url, self.auth_url = world.box.api_url, world.box.auth_url
 
 
 def test_no_secret_is_in_clear_anywhere_but_with_who_has_the_key(

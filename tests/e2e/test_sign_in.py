@@ -1,7 +1,6 @@
 """Signing in as a person does it: a browser, a consent page, and what the command then says."""
 
 import contextvars
-import getpass
 import queue
 import re
 import socket
@@ -23,6 +22,7 @@ from cli.sign_in import REDIRECT_PORT, SignInWay
 from constant_contact import SCOPES
 from sandbox import CAMPAIGN_CREATOR, Fault, SandboxSettings
 from tasks.connection import ConnectionTokenStore, connection_slug, load_connection
+from tasks.permission import os_user
 from tests.conftest import Commands, PrefectServer, using_prefect
 from tests.e2e.signing_in import (
     PATIENCE_S,
@@ -210,7 +210,7 @@ def test_connect_walks_through_what_is_missing_at_a_terminal(
         saved = ask_prefect(load_connection(name))
     assert (saved.display_name, saved.account_name) == ("Loyal customers", "Sandbox Outfitters")
     assert saved.may_use == ["administrators", "anna"]
-    assert saved.privacy_accepted_by == getpass.getuser()
+    assert saved.privacy_accepted_by == os_user().name
     assert saved.privacy_accepted_at is not None
 
 
@@ -291,14 +291,17 @@ def test_denied_access_is_said_in_the_browser_and_in_the_terminal(begin: Begin, 
     assert not is_saved(one.name)
 
 
-def test_wrong_state_ends_the_sign_in(begin: Begin, page: Page, port: int) -> None:
+def test_wrong_state_is_turned_away_and_told_and_the_sign_in_goes_on(
+    begin: Begin, page: Page, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     one = begin()
-    page.goto(f"http://127.0.0.1:{port}/signed-in?code=stolen&state=another")
-    assert page.inner_text("h1") == "Not signed in"
-    code, said = one.finish()
-    assert code == 2
-    assert "not begun here (its state differs)" in said
-    assert not is_saved(one.name)
+    for query in ("code=stolen&state=another", "error=access_denied"):
+        page.goto(f"http://127.0.0.1:{port}/signed-in?{query}")
+        assert page.inner_text("h1") == "Not this sign-in"
+        assert "not begun here (its state differs)" in page.inner_text("body")
+    say_what_is_shown(capfd, r"(not begun here \(its state differs\). It was turned away)")
+    allow(page, one)
+    assert one.finish() == (0, "")
 
 
 def test_expired_code_is_said_in_the_browser_and_in_the_terminal(

@@ -22,12 +22,16 @@ def port() -> int:
 
 @pytest.fixture
 def listener(port: int) -> Iterator[RedirectListener]:
-    with RedirectListener(port, PATH) as listener:
+    with RedirectListener(port, f"http://127.0.0.1:{port}{PATH}") as listener:
+        listener.expect("s1")
         yield listener
 
 
-def come_back(port: int, target: str = f"{PATH}?code=c1&state=s1") -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{port}{target}", timeout=60)
+def come_back(
+    port: int, target: str = f"{PATH}?code=c1&state=s1", host: str = ""
+) -> httpx.Response:
+    headers = {"Host": host} if host else {}
+    return httpx.get(f"http://127.0.0.1:{port}{target}", timeout=60, headers=headers)
 
 
 def test_browser_is_handed_on_and_told_how_it_went(listener: RedirectListener, port: int) -> None:
@@ -64,6 +68,38 @@ def test_anything_else_is_not_taken_for_it(
     assert listener.wait(0) is None
 
 
+@pytest.mark.parametrize(
+    "query", ["code=c&state=other", "error=access_denied", "code=c", "error=x&state=", "state=é"]
+)
+def test_browser_of_another_sign_in_is_turned_away_and_ends_nothing(
+    listener: RedirectListener, port: int, query: str
+) -> None:
+    told: list[str] = []
+    page = come_back(port, f"{PATH}?{query}")
+    assert (page.status_code, "its state differs" in page.text) == (403, True)
+    assert listener.wait(0, on_stranger=lambda: told.append(query)) is None
+    assert told == [query]
+    with ThreadPoolExecutor(1) as executor:
+        browser = executor.submit(come_back, port)
+        arrival = listener.wait(60)
+        assert arrival is not None
+        arrival.answer("Signed in", "Done.", is_good=True)
+        assert browser.result().status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example:8976", "127.0.0.1.evil.example", "[", "::1"])
+def test_page_under_another_name_reaches_nothing(
+    listener: RedirectListener, port: int, host: str
+) -> None:
+    assert come_back(port, host=host).status_code == 404
+    assert listener.wait(0) is None
+
+
+def test_browser_that_comes_back_before_anybody_signs_in_is_turned_away(port: int) -> None:
+    with RedirectListener(port, f"http://localhost:{port}{PATH}"):
+        assert come_back(port, f"{PATH}?error=x&state=").status_code == 403
+
+
 @pytest.mark.usefixtures("listener")
 def test_idle_connection_keeps_nobody_waiting(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)):
@@ -80,10 +116,10 @@ def test_nothing_of_a_request_is_logged(
 
 def test_port_that_is_taken_is_an_error(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match="in use"):
-        RedirectListener(port, PATH)
+        RedirectListener(port, f"http://127.0.0.1:{port}{PATH}")
 
 
 def test_port_is_free_again_afterwards(port: int) -> None:
     for _ in range(2):
-        with RedirectListener(port, PATH):
+        with RedirectListener(port, f"http://127.0.0.1:{port}{PATH}"):
             assert come_back(port, "/").status_code == 404
