@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import tags
@@ -15,6 +16,8 @@ from cli.prefect_api import prefect_api
 from cli.progress import watching
 from cli.run import execute
 from cli.stopping import run_until_stopped
+from deployments.changes import DeploymentRefused
+from deployments.export_file import read_exports
 from flows.backfill_export import backfill_export
 from schemas.backfill import (
     BackfillOutcome,
@@ -32,8 +35,8 @@ from tasks.backfill import (
     listening,
 )
 from tasks.backfill_plan import plan_snapshots
-from tasks.backfill_records import read_attempts, tag_run
-from tasks.backfill_runs import read_saved_export
+from tasks.backfill_records import list_known_dates, read_attempts, tag_range, tag_run
+from tasks.backfill_runs import UnknownExport, read_saved_export
 from tasks.backfill_steps import deliver_snapshots, plan_and_tell
 from tasks.shared_api import has_shared_api
 from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 # Only looked at, no date is left out for being one too many.
 ANY_NUMBER = 1_000_000
 NO_DATE = "2000-01-01"
+PREFECT_YAML = Path("prefect.yaml")
 
 _OPTION_OF_FIELD = {"first_date": "--from", "last_date": "--to"}
 
@@ -74,12 +78,11 @@ class BackfillOptions:
         Raises:
             CommandRefused: naming the option that makes no sense.
         """
-        if self.status_only and not self.has_range:
-            return SnapshotRange(first_date=NO_DATE, last_date=NO_DATE)
+        is_remembered = self.status_only and not self.has_range
         try:
             return SnapshotRange(
-                first_date=self.first_date,
-                last_date=self.last_date,
+                first_date=NO_DATE if is_remembered else self.first_date,
+                last_date=NO_DATE if is_remembered else self.last_date,
                 every=self.every,
                 keep_going=self.keep_going,
                 allow_missing=self.allow_missing,
@@ -105,6 +108,10 @@ def run_backfill(
         CommandRefused: what was asked for cannot be done.
         CommandFailed: something does not answer.
     """
+    if options.plan_only and options.status_only:
+        raise CommandRefused(
+            "--plan shows what would be done, --status what has been done: give one of them."
+        )
     asked = options.build_range()
     notes = Console(stderr=True)
 
@@ -146,7 +153,15 @@ async def _begin(
 ) -> Backfill:
     if request is not None:
         return Backfill(asked, request, listener=listener)
-    saved = await read_saved_export(export, needs_queue=has_shared_api() and not only_looks)
+    try:
+        saved = await read_saved_export(export, needs_queue=has_shared_api() and not only_looks)
+    except UnknownExport:
+        if not _is_in_file(export):
+            raise
+        raise CommandRefused(
+            f"The saved export “{export}” is in {PREFECT_YAML}, but not on the Prefect server yet: "
+            "run `segment-export deploy`, and this again."
+        ) from None
     return Backfill(
         asked,
         saved.request,
@@ -157,10 +172,18 @@ async def _begin(
     )
 
 
+def _is_in_file(export: str) -> bool:
+    """Say whether the file of saved exports in this folder has one that waits to be deployed."""
+    try:
+        return any(saved.name == export for saved in read_exports(PREFECT_YAML))
+    except DeploymentRefused:
+        return False
+
+
 async def _look(begun: Backfill, options: BackfillOptions) -> BackfillOutcome:
-    """Work out where all snapshots stand; without a range, those that have been run."""
+    """Work out where all snapshots stand; without a range, those of the ranges that were run."""
     if not options.has_range:
-        begun.only_dates = tuple(sorted(await read_attempts(begun.backfill_id)))
+        begun.only_dates = list_known_dates(await read_attempts(begun.backfill_id))
         if not begun.only_dates:
             raise CommandRefused(
                 "No backfill of this export has been run. Give --from and --to to see what is "
@@ -173,7 +196,7 @@ async def _look(begun: Backfill, options: BackfillOptions) -> BackfillOutcome:
 def _deliver_elsewhere(begun: Backfill) -> BackfillOutcome:
     """Run the backfill flow, which has workers carry out the runs."""
     request = BackfillRequest(export=begun.export, **begun.asked.model_dump())
-    with listening(begun.listener):
+    with listening(replace(begun.listener, ends_when_stopped=True)):
         return run_until_stopped(lambda: _run_flow(request), say=begun.listener.on_note)
 
 
@@ -204,6 +227,7 @@ def _deliver_here(begun: Backfill, console: Console) -> BackfillOutcome:
 
 def _execute_one(begun: Backfill, snapshot: Snapshot, console: Console) -> Snapshot:
     marks = tag_run(begun.backfill_id, snapshot.date, snapshot.delivery)
+    marks.append(tag_range(begun.asked))
     try:
         with tags(*marks), watching(console) as watcher:
             outcome = execute(begun.dated(snapshot.date), watcher)

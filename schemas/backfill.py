@@ -1,10 +1,12 @@
 """A backfill: a range of snapshots of one export, as it is asked for and as it stands."""
 
-from datetime import date
 from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.dates import is_date
 
 Every = Literal["day", "week", "month"]
 MOST_RUNS = 31
@@ -64,13 +66,14 @@ class SnapshotRange(BaseModel):
     @field_validator("first_date", "last_date")
     @classmethod
     def _check_date(cls, value: str) -> str:
-        date.fromisoformat(value)
+        if not is_date(value):
+            raise PydanticCustomError("snapshot_date", "there is no such date")
         return value
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.last_date < self.first_date:
-            raise ValueError("the range ends before it begins")
+            raise PydanticCustomError("range", "the range ends before it begins")
         return self
 
 

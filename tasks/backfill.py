@@ -25,6 +25,7 @@ from tasks.quota import DailyQuota, forecast_quota
 
 DATES_SHOWN = 5
 GO_ON = "Run the same backfill again to go on."
+STOPPED_EARLY = f"The backfill was stopped before it sent anything. {GO_ON}"
 
 # What makes an export what it is; the others say how it is carried out.
 _IDENTITY = {
@@ -35,10 +36,14 @@ _IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class BackfillListener:
-    """Who follows a backfill in this process."""
+    """Who follows a backfill in this process.
+
+    `ends_when_stopped`: a cancellation is a person's wish, and the backfill ends with an outcome.
+    """
 
     on_plan: Callable[[BackfillOutcome], None] = lambda _plan: None
     on_note: Callable[[str], None] = lambda _remark: None
+    ends_when_stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ class Backfill:
         snapshots: oldest first, as they stand.
         position: of the snapshot that comes next.
         stop: why it ended before its last snapshot.
+        was_stopped: a person ended it.
         refusal: why nothing was begun.
         only_dates: the snapshots in question, in place of the whole range.
         told: remarks that were made, each of them once.
@@ -72,6 +78,7 @@ class Backfill:
     used_today: int = 0
     position: int = 0
     stop: str = ""
+    was_stopped: bool = False
     refusal: Stop | None = None
     only_dates: tuple[str, ...] = ()
     told: set[str] = field(default_factory=set)
@@ -163,6 +170,20 @@ def note_end(backfill: Backfill, snapshot: Snapshot) -> None:
         backfill.stop = f"The snapshot of {snapshot.date} was not delivered: {snapshot.message}"
 
 
+def note_stopped(backfill: Backfill) -> None:
+    """Note that somebody stops a backfill, where anything is left of it to stop."""
+    due = [snapshot for snapshot in backfill.snapshots if snapshot.state.is_due]
+    if backfill.snapshots and not due:
+        return
+    backfill.was_stopped = True
+    if not due:
+        backfill.refusal = Stop(STOPPED_EARLY, can_continue=True)
+        return
+    running = [one for one in due if one.state is SnapshotState.UNDER_WAY]
+    goes_on = f"; its run {running[0].run_name} is a worker's, and goes on" if running else ""
+    backfill.stop = f"The backfill was stopped{goes_on}."
+
+
 def is_overtaken(as_of: str, newest: date | None) -> bool:
     """Say whether the list has got a newer snapshot."""
     return newest is not None and date.fromisoformat(as_of) < newest
@@ -175,7 +196,7 @@ def overtake(snapshot: Snapshot, newest: date | None) -> Snapshot:
             "state": SnapshotState.OVERTAKEN,
             "requests": 0,
             "day": 0,
-            "message": f"The list has got the snapshot of {newest}.",
+            "message": f"The list has got the contacts of {newest}, which are newer.",
         }
     )
 
@@ -222,13 +243,18 @@ def _phrase(backfill: Backfill, due: list[Snapshot], *, is_plan: bool) -> str:
             f"{len(due):,} would be, from {due[0].date} to {due[-1].date}, in about {needed:,} "
             f"requests on {f'{days:,} days' if days > 1 else 'one day'}"
         )
+    elif is_plan:
+        parts.append("nothing would be sent")
     for state, words in (
         (SnapshotState.MISSING, "missing"),
         (SnapshotState.UNREADABLE, "unreadable"),
         (SnapshotState.FAILED, "not delivered in their last run" if is_plan else "failed"),
         (
             SnapshotState.OVERTAKEN,
-            "left out, as the list has got a newer one (--overwrite-newer delivers them)",
+            (
+                "left out, as the list has got newer ones (--overwrite-newer delivers them; in "
+                "the form: Overwrite newer)"
+            ),
         ),
     ):
         if dates[state]:
@@ -256,6 +282,11 @@ def listening(listener: BackfillListener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(reset)
+
+
+def current_listener() -> BackfillListener:
+    """Return who follows the backfill flow of this process, if anybody does."""
+    return _listener.get() or BackfillListener()
 
 
 @contextmanager

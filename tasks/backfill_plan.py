@@ -61,7 +61,7 @@ def list_dates(backfill: Backfill) -> list[str]:
         raise BackfillRefused(
             f"The range holds {len(dates):,} snapshots, each a run of its own, and at most "
             f"{backfill.asked.max_runs:,} are allowed: shorten it, or allow them with --max-runs "
-            f"{len(dates)}."
+            f"{len(dates)} (in the form: Most runs)."
         )
     return dates
 

@@ -1,26 +1,33 @@
 """What Prefect remembers of a backfill: the runs of its snapshots, found again by their tags."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from pydantic import ValidationError
 
-from schemas.backfill import SnapshotState
+from pipeline import iter_dates
+from schemas.backfill import SnapshotRange, SnapshotState
 
 PAGE = 200  # the most that Prefect gives at once
 BACKFILL = "backfill"
 
 _SNAPSHOT_TAG = re.compile(r"snapshot:(?P<date>\d{4}-\d{2}-\d{2}):(?P<delivery>[0-9a-f]*)")
+_RANGE_TAG = re.compile(
+    r"range:(?P<first_date>\d{4}-\d{2}-\d{2}):(?P<last_date>\d{4}-\d{2}-\d{2}):(?P<every>[a-z]+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a snapshot."""
+    """One run of a snapshot; `asked` is the range for which it was made."""
 
     date: str
     delivery: str
@@ -28,6 +35,7 @@ class Attempt:
     run_name: str
     state: StateType | None
     message: str
+    asked: SnapshotRange | None = None
 
     @classmethod
     def read(cls, run: FlowRun) -> Self | None:
@@ -43,6 +51,7 @@ class Attempt:
                     run_name=run.name,
                     state=state.type if state else None,
                     message=words,
+                    asked=_read_range(run.tags),
                 )
         return None
 
@@ -61,6 +70,26 @@ class Attempt:
 def tag_run(backfill_id: str, as_of: str, delivery: str) -> list[str]:
     """Give the tags by which the run of a snapshot is found again."""
     return [BACKFILL, f"{BACKFILL}:{backfill_id}", f"snapshot:{as_of}:{delivery}"]
+
+
+def tag_range(asked: SnapshotRange) -> str:
+    """Give the tag that remembers of which range a run was, for those that had none."""
+    return f"range:{asked.first_date}:{asked.last_date}:{asked.every}"
+
+
+def _read_range(tags: Sequence[str]) -> SnapshotRange | None:
+    for tag in tags:
+        if found := _RANGE_TAG.fullmatch(tag):
+            with suppress(ValidationError):  # a person's own tag
+                return SnapshotRange.model_validate(found.groupdict())
+    return None
+
+
+def list_known_dates(attempts: Mapping[str, Sequence[Attempt]]) -> tuple[str, ...]:
+    """List the dates that have been run, and all others of the ranges that they were run for."""
+    ranges = {one.asked for one in chain.from_iterable(attempts.values()) if one.asked}
+    asked = {found.isoformat() for one in ranges for found in iter_dates(one)}
+    return tuple(sorted(asked | set(attempts)))
 
 
 async def read_attempts(backfill_id: str) -> dict[str, list[Attempt]]:

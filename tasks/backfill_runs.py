@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from schemas.backfill import Snapshot, SnapshotState
 from schemas.export import ExportRequest
 from tasks.backfill import Backfill
-from tasks.backfill_records import tag_run
+from tasks.backfill_records import tag_range, tag_run
 from tasks.backfill_turns import (
     LOOK_EVERY_S,
     QUEUE,
@@ -38,6 +38,10 @@ _WORKING_DIRECTORY = "prefect.deployments.steps.set_working_directory"
 _LEFT_TO_US = {"as_of", "overwrite_newer", "again"}
 
 
+class UnknownExport(BackfillRefused):
+    """The Prefect server has no saved export of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedExport:
     """A saved export: its settings, and the folder that its runs start in, if it names one."""
@@ -50,13 +54,14 @@ async def read_saved_export(name: str, *, needs_queue: bool = True) -> SavedExpo
     """Read the settings of a saved export from the Prefect server.
 
     Raises:
-        BackfillRefused: there is none of that name, or runs of a backfill cannot wait for others.
+        UnknownExport: there is none of that name.
+        BackfillRefused: runs of a backfill cannot wait for others.
     """
     async with get_client() as client:
         try:
             deployment = await client.read_deployment_by_name(f"{EXPORT_FLOW}/{name}")
         except ObjectNotFound:
-            raise BackfillRefused(await _explain_unknown(client, name)) from None
+            raise UnknownExport(await _explain_unknown(client, name)) from None
         if needs_queue:
             _require_waiting(name, deployment)
             await _require_queue(client, deployment.work_pool_name)
@@ -164,7 +169,7 @@ async def _submit(backfill: Backfill, snapshot: Snapshot) -> FlowRun:
         parameters={"request": _parameters(backfill, snapshot)},
         timeout=0,
         as_subflow=False,
-        tags=tags,
+        tags=[*tags, tag_range(backfill.asked)],
         idempotency_key=":".join([*tags[1:], snapshot.run_id or "first"]),
         flow_run_name=f"{backfill.export} {snapshot.date}",
         work_queue_name=QUEUE,

@@ -73,8 +73,9 @@ async def stop_if_overtaken(session: ExportSession) -> None:
 def phrase_overtaken(list_name: str, *, ours: date, newest: date) -> str:
     """Say that a list has got a newer snapshot, and how to overwrite it nonetheless."""
     return (
-        f"List “{list_name}” has got the snapshot of {newest}, and this one of {ours} is older: it "
-        "would overwrite newer contacts. If that is meant, run it with --overwrite-newer."
+        f"List “{list_name}” has got the contacts of {newest}, and this snapshot of {ours} is "
+        "older: it would overwrite newer ones. A run without a snapshot date counts as of its day. "
+        "If that is meant, run it with --overwrite-newer (in the form: Overwrite newer)."
     )
 
 

@@ -85,7 +85,12 @@ def artifacts(world: World, key: str) -> list[dict[str, Any]]:
 
 
 def test_backfill_delivers_each_snapshot_once_and_the_newest_wins(
-    world: World, write: Callable[[str], Path], backfill: Callable[..., Finished], tmp_path: Path
+    world: World,
+    write: Callable[[str], Path],
+    backfill: Callable[..., Finished],
+    here: Callable[..., Finished],
+    options: list[str | Path],
+    tmp_path: Path,
 ) -> None:
     for day in ("2026-03-01", "2026-03-03"):
         write(day)
@@ -110,6 +115,11 @@ def test_backfill_delivers_each_snapshot_once_and_the_newest_wins(
     assert shown["description"] == done.document["message"]
     assert "example.com" not in shown["data"]
 
+    remembered = here("backfill", "--status", "--json", *options)
+    assert states(remembered) == states(done)
+    assert remembered.code == 1
+    assert here("backfill", "--status", "--allow-missing", *options).code == 0
+
     again = backfill("--json", "--allow-missing")
     assert again.code == 0, again.err
     assert states(again) == ["delivered", "missing", "delivered"]
@@ -124,7 +134,9 @@ def test_backfill_delivers_each_snapshot_once_and_the_newest_wins(
     assert "--overwrite-newer" in late.document["message"]
     status = backfill("--status", "--json")
     assert states(status) == states(late)
-    assert "the snapshot of 2026-03-03" in status.document["snapshots"][1]["message"]
+    assert "the contacts of 2026-03-03" in status.document["snapshots"][1]["message"]
+    useless = backfill("--plan", "--json", first="2026-03-02", last="2026-03-02")
+    assert "nothing would be sent" in useless.document["message"]
     forced = backfill("--json", "--overwrite-newer")
     assert states(forced) == ["delivered"] * 3
     assert uploads(world) == before + 3
@@ -150,8 +162,10 @@ def test_backfill_stops_at_a_failure_and_goes_on_from_there(
     assert uploads(world) == before + 2
 
     status = here("backfill", "--status", "--json", *options)
-    assert [one["date"] for one in status.document["snapshots"]] == ["2026-03-01", "2026-03-02"]
-    assert states(status) == ["delivered", "failed"]
+    assert [one["date"] for one in status.document["snapshots"]] == [
+        "2026-03-01", "2026-03-02", "2026-03-03",
+    ]  # fmt: skip
+    assert states(status) == ["delivered", "failed", "not_begun"]
 
     done = backfill("--json")
     assert done.code == 0, done.err
@@ -218,7 +232,9 @@ def test_run_without_a_date_counts_as_of_today(
     assert done.code == 0, done.err
     refused = world.export("--as-of", yesterday, *options[4:])
     assert refused.code == 2
-    assert yesterday in refused.document["message"]
+    said = refused.document["message"]
+    assert f"has got the contacts of {today}, and this snapshot of {yesterday} is older" in said
+    assert "A run without a snapshot date counts as of its day." in said
 
 
 def test_backfill_stops_where_the_quota_of_the_day_ends(
@@ -318,6 +334,7 @@ def test_two_exports_into_one_list_do_not_overtake_one_another(
     [
         (["--max-runs", "2"], "--max-runs 3"),
         (["--profiles", "fixed.parquet"], "no path holds {as_of}"),
+        (["--plan", "--status"], "give one of them"),
     ],
 )
 def test_backfill_that_makes_no_sense_is_refused_in_one_line(
@@ -327,6 +344,25 @@ def test_backfill_that_makes_no_sense_is_refused_in_one_line(
     assert refused.code == 2
     assert words in refused.err
     assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_saved_export_that_waits_to_be_deployed_is_refused_saying_so(
+    write: Callable[[str], Path],
+    here: Callable[..., Finished],
+    options: list[str | Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(FIRST)
+    saved = here("save", "waiting", *options, "--as-of", FIRST, "--json")
+    assert saved.code == 0, saved.err
+    refused = here("backfill", "--export", "waiting", "--from", FIRST, "--to", LAST, "--plan")
+    assert refused.code == 2
+    assert "“waiting” is in prefect.yaml, but not on the Prefect server yet" in refused.err
+    assert "`segment-export deploy`" in refused.err
+    other = here("backfill", "--export", "elsewhere", "--from", FIRST, "--to", LAST, "--plan")
+    assert "There is no saved export “elsewhere”" in other.err
 
 
 def test_saved_export_that_is_not_there_is_refused_naming_it(

@@ -4,10 +4,11 @@ import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import polars as pl
 import pytest
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
@@ -19,9 +20,9 @@ from pipeline import MappingInvalid, find_snapshot, iter_dates, prepare
 from schemas.backfill import BackfillRequest, BackfillStatus, Snapshot, SnapshotRange, SnapshotState
 from schemas.export import AttributeMapping, ExportRequest
 from tasks import backfill as backfill_module
-from tasks.backfill import Backfill, choose_next, conclude_backfill, note_end
+from tasks.backfill import Backfill, choose_next, conclude_backfill, note_end, note_stopped
 from tasks.backfill_plan import _judge, expect_requests, list_dates
-from tasks.backfill_records import Attempt, judge_attempts, tag_run
+from tasks.backfill_records import Attempt, judge_attempts, list_known_dates, tag_range, tag_run
 from tasks.backfill_runs import _parameters
 from tasks.errors import BackfillRefused, QuotaTooSmall
 from tasks.newest_mark import mark_name, phrase_overtaken
@@ -48,7 +49,7 @@ def asked(first: str = "2026-03-01", last: str = "2026-03-03", **more: Any) -> S
 def backfill_of(*states: SnapshotState, **more: Any) -> Backfill:
     days = [f"2026-03-{day:02}" for day in range(1, len(states) + 1)]
     return Backfill(
-        asked(days[0], days[-1], **more),
+        asked(**more),
         ExportRequest(**TEMPLATE),
         snapshots=[
             Snapshot(date=day, state=state, requests=36, day=1)
@@ -267,6 +268,37 @@ def test_backfill_that_left_all_out_as_overtaken_is_incomplete_and_says_the_way_
     assert conclude_backfill(delivered).status is BackfillStatus.COMPLETED
 
 
+def test_stopped_backfill_says_what_is_delivered_and_what_goes_on() -> None:
+    states = [SnapshotState.DELIVERED, SnapshotState.UNDER_WAY, SnapshotState.NOT_BEGUN]
+    backfill = backfill_of(*states)
+    backfill.settle(backfill.snapshots[1].model_copy(update={"run_name": "Gold 2026-03-02"}))
+    note_stopped(backfill)
+    outcome = conclude_backfill(backfill)
+    assert outcome.status is BackfillStatus.INCOMPLETE
+    assert outcome.message == (
+        "1 of 3 snapshots are delivered to list “List”. The backfill was stopped; its run "
+        "Gold 2026-03-02 is a worker's, and goes on. Run the same backfill again to go on."
+    )
+    between = backfill_of(SnapshotState.DELIVERED, SnapshotState.NOT_BEGUN)
+    note_stopped(between)
+    assert "The backfill was stopped. Run" in conclude_backfill(between).message
+
+
+def test_backfill_that_is_stopped_before_its_plan_has_not_ended_well() -> None:
+    backfill = backfill_of()
+    note_stopped(backfill)
+    outcome = conclude_backfill(backfill)
+    assert (outcome.status, outcome.refused) == (BackfillStatus.INCOMPLETE, False)
+    assert outcome.message.startswith("The backfill was stopped before it sent anything.")
+
+
+def test_backfill_that_has_delivered_all_is_not_stopped_any_more() -> None:
+    backfill = backfill_of(SnapshotState.DELIVERED)
+    note_stopped(backfill)
+    assert not backfill.was_stopped
+    assert conclude_backfill(backfill).ended_well
+
+
 def test_plan_says_how_many_would_go_and_on_how_many_days() -> None:
     backfill = backfill_of(*[SnapshotState.NOT_BEGUN] * 2)
     plan = conclude_backfill(backfill, is_plan=True)
@@ -328,6 +360,20 @@ def test_run_is_found_again_by_its_tags() -> None:
     assert tag_run("0123", "2026-03-01", "abcd") == [
         "backfill", "backfill:0123", "snapshot:2026-03-01:abcd",
     ]  # fmt: skip
+
+
+def test_ranges_that_were_run_are_known_again_with_what_was_left_out_of_them() -> None:
+    def run(*tags: str) -> FlowRun:
+        return FlowRun(flow_id=uuid4(), tags=[*tags])
+
+    week = tag_range(asked("2026-03-01", "2026-03-15", every="week"))
+    snapshots = [
+        run(*tag_run("0123", "2026-03-08", "abcd"), week),
+        run(*tag_run("0123", "2026-02-01", "abcd"), "range:2026-99-01:2026-03-01:day"),
+    ]
+    attempts = {one.date: [one] for found in snapshots if (one := Attempt.read(found))}
+    assert list_known_dates(attempts) == ("2026-02-01", "2026-03-01", "2026-03-08", "2026-03-15")
+    assert list_known_dates({}) == ()
 
 
 def test_refusal_of_an_older_snapshot_names_both_dates_and_the_way_out() -> None:
