@@ -9,9 +9,11 @@ from cli.embedded import configured_api_url
 from cli.errors import CommandFailed, CommandRefused
 from cli.naming import command_path
 from cli.prefect_api import prefect_api
+from cli.work_pools import advise
 from deployments.changes import Change, DeploymentFailed, DeploymentRefused
 from deployments.deploy import deploy
-from deployments.work_pool import POOL
+from deployments.server import prefect_server
+from deployments.work_pool import read_standing
 
 
 def deploy_exports(file: Path, *, as_json: bool) -> None:
@@ -29,6 +31,8 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
                 changes.append(change)
                 if not as_json:
                     _tell(change)
+            with prefect_server() as client:
+                standing = read_standing(client)
     except DeploymentRefused as error:
         raise CommandRefused(str(error)) from error
     except DeploymentFailed as error:
@@ -36,9 +40,8 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps({"changes": [asdict(one) for one in changes]}, indent=2) + "\n")
         return
-    sys.stdout.write(
-        f"Next: `{command_path('prefect')} worker start --pool {POOL}` carries out what is due.\n"
-    )
+    advice = advise(standing) if standing else ""
+    sys.stdout.write(f"{advice or 'A worker is alive: what is due is carried out.'}\n")
 
 
 def require_server(purpose: str) -> None:

@@ -18,8 +18,10 @@ from cli.embedded import configured_api_url
 from cli.naming import command_path
 from cli.prefect_api import prefect_api
 from cli.save import refusing
+from cli.work_pools import advise
 from deployments.export_editing import ExportFile, open_file
-from deployments.export_entry import describe_schedule, is_export, list_parts
+from deployments.export_entry import is_export, list_parts
+from deployments.schedules import describe_schedule
 from deployments.server import prefect_server
 from deployments.server_exports import (
     LastRun,
@@ -30,6 +32,9 @@ from deployments.server_exports import (
     read_triggers,
 )
 from deployments.triggers import describe_automation, describe_trigger
+from deployments.work_pool import PoolStanding, read_standing
+
+_WIDER_THAN_ANY = 100_000  # columns, where a table goes into a pipe: one line an export
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,17 @@ def show_exports(file: Path, *, as_json: bool) -> None:
         opened = read_file(file, is_needed=client is None)
         entries = {one["name"]: one for one in opened.entries() if is_export(one)}
         deployed = read_exports_on_server(client) if client else {}
+        pools = _read_pools(client, deployed.values()) if client else []
         listed = [
             _list_one(name, entries.get(name), deployed.get(name), client)
             for name in [*entries, *sorted(set(deployed) - set(entries))]
         ]
     if as_json:
-        document = {"exports": [asdict(one) for one in listed], "server": configured_api_url()}
+        document = {
+            "exports": [asdict(one) for one in listed],
+            "work_pools": [asdict(one) for one in pools],
+            "server": configured_api_url(),
+        }
         sys.stdout.write(json.dumps(document, indent=2, default=datetime.isoformat) + "\n")
         return
     if client is None:
@@ -87,7 +97,10 @@ def show_exports(file: Path, *, as_json: bool) -> None:
     if not listed:
         sys.stdout.write(f"No exports are saved. Begin with `{_command()} save --help`.\n")
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(_tabulate(listed))
+    width = None if sys.stdout.isatty() else _WIDER_THAN_ANY
+    Console(width=width, markup=False, emoji=False, highlight=False).print(_tabulate(listed))
+    for advice in filter(None, map(advise, pools)):
+        sys.stdout.write(f"{advice}\n")
     if any(one.on_server is False for one in listed):
         sys.stdout.write(f"`{_command()} deploy` puts the exports of the file on the server.\n")
 
@@ -111,6 +124,14 @@ def asking_server() -> Iterator[SyncPrefectClient | None]:
         return
     with prefect_api(lambda _: None), prefect_server() as client:
         yield client
+
+
+def _read_pools(
+    client: SyncPrefectClient, deployed: Iterable[DeploymentResponse]
+) -> list[PoolStanding]:
+    """Read how the work pools of exports stand."""
+    names = sorted({one.work_pool_name for one in deployed if one.work_pool_name})
+    return [standing for name in names if (standing := read_standing(client, name))]
 
 
 def _list_one(
@@ -174,7 +195,9 @@ def _tabulate(listed: Iterable[Listed]) -> Table:
 
 
 def _tell_last(last: LastRun | None) -> str:
-    return f"{last.state} {_moment(last.at)}: {last.message}" if last else ""
+    if last is None:
+        return ""
+    return f"{last.state} {_moment(last.at)}: {' '.join(last.message.split())}"
 
 
 def _moment(at: datetime | None) -> str:

@@ -1,9 +1,9 @@
 """What `segment-export exports` does to one export, in its file and on the server alike."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,20 @@ from prefect.client.schemas.responses import DeploymentResponse
 from cli.errors import CommandRefused
 from cli.exports import asking_server, read_file
 from cli.naming import command_path
+from cli.near_names import suggest_names
 from cli.save import confirm, refusing, require_export_name
 from deployments.changes import DeploymentRefused
 from deployments.export_editing import ExportFile, write_file
 from deployments.export_entry import (
-    DEFAULT_SLUG,
     clear_schedules,
-    describe_schedule,
     detach,
     is_export,
     list_parts,
-    make_schedule,
     set_active,
     set_schedule,
 )
 from deployments.export_file import check_text
+from deployments.schedules import DEFAULT_SLUG, describe_schedule, make_schedule
 from deployments.server_exports import (
     detach_export,
     put_schedule,
@@ -56,7 +55,7 @@ def set_export_pause(name: str, file: Path, *, active: bool, as_json: bool) -> N
             return f"{name} runs by itself again."
         return f"{name} is paused: nothing starts it by itself, and it can still be run by hand."
 
-    _change(
+    change_export(
         name,
         file,
         lambda opened, at: opened.change(name, at, lambda entry: set_active(entry, active=active)),
@@ -73,7 +72,7 @@ def schedule_export(
     if clear:
         if any(spec.values()):
             raise CommandRefused("--clear takes all schedules away; give it alone.")
-        _change(
+        change_export(
             name,
             file,
             lambda opened, at: opened.change(name, at, clear_schedules),
@@ -90,7 +89,7 @@ def schedule_export(
             schedule["slug"] = _choose_slug(name, entry, export)
         return f"{name} has the schedule {schedule['slug']}: {describe_schedule(schedule)}."
 
-    _change(
+    change_export(
         name,
         file,
         lambda opened, at: opened.change(name, at, lambda entry: set_schedule(entry, schedule)),
@@ -116,14 +115,15 @@ def _choose_slug(name: str, entry: Entry | None, export: DeploymentResponse | No
 
 def detach_saved(name: str, file: Path, *, as_json: bool) -> None:
     """Leave an export without a connection; it does not run until it has one."""
-    _change(
+    change_export(
         name,
         file,
         lambda opened, at: opened.change(name, at, detach),
         detach_export,
         settle=lambda _entry, _export: (
-            f"{name} has no connection any more and is refused when it runs. Give it one in "
-            f"{file.name}, or save it again with --replace."
+            f"{name} has no connection any more and is refused when it runs. "
+            f"`{command_path('segment-export')} exports attach {shlex.quote(name)} --connection …` "
+            "gives it one again."
         ),
         as_json=as_json,
     )
@@ -131,7 +131,7 @@ def detach_saved(name: str, file: Path, *, as_json: bool) -> None:
 
 def remove_saved(name: str, file: Path, *, asks: bool, as_json: bool) -> None:
     """Remove an export from file and server."""
-    _change(
+    change_export(
         name,
         file,
         lambda opened, at: opened.remove(name, at),
@@ -162,7 +162,7 @@ def duplicate_saved(name: str, new_name: str, file: Path, *, as_json: bool) -> N
 
         opened.change(new_name, entrypoint, settle)
 
-    _change(
+    change_export(
         name,
         file,
         copy,
@@ -175,7 +175,7 @@ def duplicate_saved(name: str, new_name: str, file: Path, *, as_json: bool) -> N
     )
 
 
-def _change(
+def change_export(
     name: str,
     file: Path,
     in_file: FileChange,
@@ -250,11 +250,5 @@ def _phrase_where(*, in_file: bool, on_server: bool, has_server: bool, acts_on_s
 
 
 def _phrase_unknown(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=3)
-    if near:
-        hint = f"Did you mean {' or '.join(near)}?"
-    elif names:
-        hint = f"There are: {', '.join(dict.fromkeys(names))}."
-    else:
-        hint = f"None is saved; begin with `{command_path('segment-export')} save --help`."
-    return f"There is no export {name}. {hint}"
+    nothing = f"None is saved; begin with `{command_path('segment-export')} save --help`."
+    return f"There is no export {name}. {suggest_names(name, names) or nothing}"

@@ -96,5 +96,9 @@ def _read_address(path: Path) -> str:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise CommandRefused(f"The file {path} cannot be read: {reason}.") from None
     if len(text.split()) != 1:
-        raise CommandRefused("The file should hold one address and no more.")
+        found = "several words" if text.strip() else "nothing"
+        raise CommandRefused(
+            f"The file should hold one address and no more, and holds {found}. Put the address "
+            "there as it was given to you, and run this again; nothing was saved."
+        )
     return text.strip()

@@ -132,7 +132,7 @@ def check_export(saving: Saving, folder: Path) -> tuple[Destination, str]:
                 "or yesterday. Nothing was saved."
             )
         with prefect_api(lambda line: console.print(line, highlight=False, soft_wrap=True)):
-            destination = asyncio.run(_ask_destination(request))
+            destination = asyncio.run(ask_destination(request))
     except EXPORT_ERRORS as error:
         stop = explain_stop(error)
         refusal = CommandRefused if stop.is_refusal else CommandFailed
@@ -154,7 +154,8 @@ def _phrase_unchecked(request: ExportRequest, trouble: str) -> str:
     )
 
 
-async def _ask_destination(request: ExportRequest) -> Destination:
+async def ask_destination(request: ExportRequest) -> Destination:
+    """Ask Constant Contact where an export would deliver to; nothing is sent."""
     with new_session(request) as session:
         async with open_client(session):
             return await find_destination(session)

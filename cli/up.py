@@ -1,6 +1,7 @@
 """`segment-export up`: a laptop's whole set-up in one command, gone again when it stops."""
 
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -19,10 +20,11 @@ from cli.children import Child
 from cli.errors import CommandFailed, CommandRefused
 from cli.naming import command_path
 from cli.prefect_api import send_what_is_queued
-from cli.up_folder import find_exports, only_one, put_sample, tell_place
+from cli.up_folder import choose_example, find_exports, only_one, put_sample, tell_place
 from cli.up_sandbox import CONNECTION, LIST_NAME, connect_sandbox, forget_snapshots
 from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.deploy import deploy
+from deployments.export_entry import FLOW
 from deployments.under_way import cancel_runs, crash_runs, read_runs_under_way, set_paused
 from deployments.work_pool import POOL
 
@@ -229,11 +231,16 @@ def _end_runs(client: SyncPrefectClient) -> None:
 
 
 def _tell_what_next(ui_url: str, file: Path, arrived_url: str) -> None:
+    export = choose_example(file)
+    is_here = file.parent == Path.cwd()
+    place = "" if is_here else f" --file {shlex.quote(os.path.relpath(file))}"
     _say(
         f"Ready: {ui_url} shows the exports of {file}. Ctrl-C stops everything.\n"
-        "  run one now        in the UI: Deployments, “ad-hoc”, Run, Custom run\n"
-        f"  from a terminal    export PREFECT_API_URL={ui_url}/api; "
-        f"{command_path('segment-export')} plan --help\n"
+        f"  run one now        in the UI: Deployments, “{export}”, Run, Custom run\n"
+        f"  from a terminal    export PREFECT_API_URL={ui_url}/api\n"
+        f"                     {command_path('prefect')} deployment run "
+        f"{shlex.quote(f'{FLOW}/{export}')} --watch\n"
+        f"                     {command_path('segment-export')} exports{place}\n"
         f"  what has arrived   {arrived_url}"
     )
 

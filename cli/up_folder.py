@@ -13,10 +13,13 @@ from pathlib import Path
 import deployments
 from cli.errors import CommandRefused
 from cli.sample_profiles import write_profiles
+from deployments.export_editing import open_file
+from deployments.export_entry import is_export
 from pipeline import ReportUnwritable
 from pipeline.private_files import make_private_folder
 
 EXPORT_FILE = "prefect.yaml"
+EXAMPLE = "ad-hoc"
 SAMPLE = "segment-export-demo/profiles.parquet"  # where the examples read it
 SAMPLE_PROFILES = 100_000
 LOCK_FILE = "up.lock"
@@ -78,6 +81,12 @@ def find_exports(folder: Path) -> Path:
             encoding="utf-8",
         )
     return file
+
+
+def choose_example(file: Path) -> str:
+    """Choose the export to begin with: the one for running when asked, else the first."""
+    names = [one["name"] for one in open_file(file).entries() if is_export(one)]
+    return EXAMPLE if EXAMPLE in names or not names else names[0]
 
 
 def _examples() -> Path:

@@ -22,8 +22,12 @@ BODY = (
 
 def make_webhook(address: str) -> NotificationBlock:
     """POST a JSON object with `subject` and `body`; the address is kept as a secret."""
-    if urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname:
-        raise DeploymentRefused("A webhook's address begins with https:// (or http://).")
+    if not _is_web_address(address):
+        raise DeploymentRefused(
+            "The file holds no address of a webhook: one begins with https:// (or http://, inside "
+            "a network of your own) and names a host. Put the whole address there; nothing was "
+            "saved."
+        )
     return CustomWebhookNotificationBlock(
         name="segment-export",
         url="{{ address }}",
@@ -32,10 +36,23 @@ def make_webhook(address: str) -> NotificationBlock:
     )
 
 
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:  # brackets, or a port that is no number
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and has_port
+
+
 def make_slack(address: str) -> NotificationBlock:
     """Post into the channel of a Slack incoming webhook."""
     if not address.startswith(("https://hooks.slack.com/", "https://hooks.slack-gov.com/")):
-        raise DeploymentRefused("A Slack webhook's address begins with https://hooks.slack.com/.")
+        raise DeploymentRefused(
+            "The file holds no address of Slack's: one begins with https://hooks.slack.com/. Copy "
+            "it from Slack, or give --webhook-file for whatever else takes a POST; nothing was "
+            "saved."
+        )
     return _make_apprise(address)
 
 
@@ -47,9 +64,9 @@ def make_email(address: str) -> NotificationBlock:
     """
     if not address.startswith(("mailtos://", "mailto://")):
         raise DeploymentRefused(
-            "An e-mail address of Apprise is needed, such as "
+            "The file holds no mail server: write it as Apprise does, for instance "
             "mailtos://user:password@smtp.example.com?from=exports@example.com"
-            "&to=team@example.com."
+            "&to=team@example.com; nothing was saved."
         )
     return _make_apprise(address)
 
@@ -81,7 +98,8 @@ def send_test(block: NotificationBlock) -> None:
     else:
         return
     raise DeploymentFailed(
-        f"The test message was not taken ({trouble}). Check the address, and run this again."
+        f"The test message was not taken ({trouble}), and nothing was changed. Check the address, "
+        "and whether it can be reached from here, and run this again."
     )
 
 

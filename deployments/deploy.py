@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deployments.automations import apply_automations, define_automations
 from deployments.changes import Change
+from deployments.connection_type import apply_connection_type
 from deployments.export_file import read_exports
 from deployments.notifications import apply_notifications
 from deployments.saved_exports import apply_exports
@@ -13,7 +14,7 @@ from deployments.work_pool import apply_backfill_queue, apply_work_pool
 
 
 def deploy(file: Path) -> Iterator[Change]:
-    """Set up the work pool, the saved exports of a file and the automations, telling each.
+    """Set up all that a file's exports need, and the exports; tell what became of each thing.
 
     The automations go before the exports: no run can begin unwatched.
 
@@ -26,6 +27,7 @@ def deploy(file: Path) -> Iterator[Change]:
     with prefect_server() as client:
         yield apply_work_pool(client)
         yield apply_backfill_queue(client)
+        yield apply_connection_type(client)
         yield from apply_automations(client, define_automations())
         yield from apply_notifications(client)
         yield from apply_exports(client, file, exports)

@@ -6,9 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from prefect.cli.deploy._models import RawScheduleConfig
-from prefect.cli.deploy._schedules import _schedule_config_to_deployment_schedule
-from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap
 
 from deployments.changes import DeploymentRefused
@@ -18,12 +15,9 @@ from deployments.work_pool import POOL
 from schemas.export import ExportRequest
 
 FLOW = "export-segment"
-DEFAULT_SLUG = "regular"
-ALL_INTERVALS_FROM = "2020-01-01T00:00:00+00:00"  # Prefect's own default moves with each deploy
 
 _ENTRYPOINT = "flows/export_segment.py:export_segment"
 _INSTALLED_ENTRYPOINT = "flows.export_segment.export_segment"
-_SCHEDULE_ERRORS = (ValidationError, ValueError, TypeError)
 
 
 class Overlap(StrEnum):
@@ -92,55 +86,6 @@ def list_parts(entry: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def make_schedule(
-    *, cron: str = "", interval: str = "", rrule: str = "", timezone: str = "", slug: str = ""
-) -> dict[str, Any]:
-    """Make a schedule as it is written in the file.
-
-    Raises:
-        DeploymentRefused: it is no schedule, or says too much.
-    """
-    kinds = {"cron": cron, "interval": interval, "rrule": rrule}
-    given = {kind: value for kind, value in kinds.items() if value}
-    if len(given) != 1:
-        raise DeploymentRefused("A schedule is one of --cron, --interval and --rrule.")
-    spec: dict[str, Any] = {"slug": slug or DEFAULT_SLUG, **given, "timezone": timezone or "UTC"}
-    if interval:
-        spec["anchor_date"] = ALL_INTERVALS_FROM
-    if trouble := explain_schedule(spec):
-        raise DeploymentRefused(f"That is no schedule: {trouble}")
-    return spec
-
-
-def explain_schedule(spec: Any) -> str:
-    """Say what is wrong with a schedule of a file, or nothing."""
-    try:
-        RawScheduleConfig.model_validate(spec)
-        read_schedule(spec)
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, problem["loc"]))
-        return f"{place and place + ': '}{problem['msg'].removeprefix('Value error, ')}."
-    except _SCHEDULE_ERRORS as error:
-        return f"Prefect does not understand it ({type(error).__name__})."
-    return ""
-
-
-def read_schedule(spec: Mapping[str, Any]) -> Any:
-    """Turn a schedule of a file into Prefect's, as its own command does."""
-    return _schedule_config_to_deployment_schedule(dict(spec))["schedule"]
-
-
-def describe_schedule(spec: Mapping[str, Any]) -> str:
-    """Say when a schedule runs, in one phrase."""
-    zone = spec.get("timezone") or "UTC"
-    if spec.get("cron"):
-        return f"{spec['cron']} ({zone})"
-    if spec.get("interval"):
-        return f"every {spec['interval']}"
-    return f"{spec.get('rrule', '')} ({zone})"
-
-
 def set_active(entry: CommentedMap, *, active: bool) -> None:
     """Pause or resume all that starts an export by itself.
 
@@ -180,7 +125,12 @@ def clear_schedules(entry: CommentedMap) -> None:
 
 
 def detach(entry: CommentedMap) -> None:
-    """Leave an export without a connection; others that share its settings keep theirs.
+    """Leave an export without a connection, as `attach` gives it one."""
+    attach(entry, "")
+
+
+def attach(entry: CommentedMap, connection: str) -> None:
+    """Let an export go through a connection; others that share its settings keep theirs.
 
     Raises:
         DeploymentRefused: its settings are not written in the file.
@@ -190,14 +140,14 @@ def detach(entry: CommentedMap) -> None:
     if not isinstance(request, CommentedMap):
         raise DeploymentRefused(
             f"The settings of {entry['name']} are not written in the file itself, so its "
-            "connection cannot be taken away there. Change it where they are."
+            "connection cannot be changed there. Change it where they are."
         )
     is_its_own = not (is_shared(parameters) or is_shared(request) or parameters.merge)
     if is_its_own:
-        request["connection"] = ""
+        request["connection"] = to_yaml(connection)
         return
     own = merged(request, {}) if is_shared(request) else copy_apart(request)
-    own["connection"] = ""
+    own["connection"] = to_yaml(connection)
     entry["parameters"] = CommentedMap({**parameters, "request": own})
 
 

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.changes import DeploymentRefused
 from deployments.entry_parameters import find_parameter_problem
-from deployments.export_entry import explain_schedule
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, is_safe
+from deployments.schedules import explain_schedule
 from deployments.triggers import explain_trigger
+from schemas.problems import phrase_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,7 @@ def _explain(model: type[BaseModel], content: Any) -> str:
     try:
         model.model_validate(content)
     except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."
+        return phrase_problem(error)
     return ""
 
 

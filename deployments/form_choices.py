@@ -105,12 +105,12 @@ def add_choices(
     return schema
 
 
-def allow_no_connection(schema: dict[str, Any]) -> dict[str, Any]:
-    """Give a form's schema that takes an export whose connection was taken away."""
+def allow_connection(schema: dict[str, Any], connection: str) -> dict[str, Any]:
+    """Give a form's schema that takes a connection: none, where that was taken away."""
     schema = deepcopy(schema)
     field = _model_of(schema).get("connection", {})
     if "enum" in field:
-        field["enum"] = sorted({*field["enum"], ""})
+        field["enum"] = sorted({*filter(None, field["enum"]), connection})
     return schema
 
 

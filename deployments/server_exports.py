@@ -20,8 +20,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import Automation
 
-from deployments.export_entry import FLOW, read_schedule
-from deployments.form_choices import allow_no_connection
+from deployments.export_entry import FLOW
+from deployments.form_choices import allow_connection
+from deployments.schedules import read_schedule
 
 _PAGE = 200  # what Prefect's server gives at once
 
@@ -107,18 +108,26 @@ def remove_schedules(client: SyncPrefectClient, export: DeploymentResponse) -> N
         client.delete_deployment_schedule(export.id, schedule.id)
 
 
-def detach_export(client: SyncPrefectClient, export: DeploymentResponse) -> None:
-    """Leave an export without a connection, and its form able to say so."""
+def attach_export(client: SyncPrefectClient, export: DeploymentResponse, connection: str) -> None:
+    """Let an export go through a connection, and its form offer that."""
     request = (export.parameters or {}).get("request")
     if not isinstance(request, dict):
         return
+    request = {**request, "connection": connection}
     client.update_deployment(
         export.id,
         DeploymentUpdate(
-            parameters={**export.parameters, "request": {**request, "connection": ""}},
-            parameter_openapi_schema=allow_no_connection(export.parameter_openapi_schema or {}),
+            parameters={**export.parameters, "request": request},
+            parameter_openapi_schema=allow_connection(
+                export.parameter_openapi_schema or {}, connection
+            ),
         ),
     )
+
+
+def detach_export(client: SyncPrefectClient, export: DeploymentResponse) -> None:
+    """Leave an export without a connection, and its form able to say so."""
+    attach_export(client, export, "")
 
 
 def remove_export(client: SyncPrefectClient, export: DeploymentResponse) -> None:

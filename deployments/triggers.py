@@ -1,6 +1,7 @@
 """Runs that begin when upstream says that its data is ready: Prefect's event triggers."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -9,6 +10,8 @@ from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import Automation, EventTrigger
 from prefect.exceptions import ObjectNotFound
 from pydantic import TypeAdapter, ValidationError
+
+from schemas.problems import phrase_problem
 
 DATA_READY = "segment-export.data-ready"
 _RESOURCE = "prefect.resource.id"
@@ -63,8 +66,7 @@ def explain_trigger(trigger: Any) -> str:
     try:
         taken = _READ_TRIGGER.validate_python(trigger)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."
+        return phrase_problem(error)
     for key in sorted(set(trigger) - set(type(taken).model_fields)):
         return f"`{key}:` is a key that Prefect ignores; is it misspelt?"
     return ""
@@ -78,29 +80,48 @@ def announce_data(client: SyncPrefectClient, data: str) -> Event:
     return event
 
 
-def find_listeners(client: SyncPrefectClient, data: str) -> dict[str, bool]:
-    """Find the exports that run when some data is ready, and whether they are switched on.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An export that runs when data is ready, and whether it is switched on.
+
+    `data` is what it waits for; nothing in it stands for any data.
+    """
+
+    export: str
+    is_on: bool
+    data: frozenset[str]
+
+    def waits_for(self, data: str) -> bool:
+        """Say whether it runs when this data is ready."""
+        return not self.data or data in self.data
+
+
+def read_listeners(client: SyncPrefectClient) -> list[Listener]:
+    """Read which exports run when some data is ready.
 
     An export that was deleted in Prefect's UI leaves its trigger behind, which runs nothing.
     """
-    ids = {
-        action.deployment_id: automation.enabled
-        for automation in client.read_automations()
-        if _listens_to(automation, data)
-        for action in automation.actions
-        if isinstance(action, RunDeployment) and action.deployment_id
-    }
-    listeners = {}
-    for deployment_id, is_on in ids.items():
-        with suppress(ObjectNotFound):
-            listeners[client.read_deployment(deployment_id).name] = is_on
+    listeners = []
+    for automation in client.read_automations():
+        data = _data_of(automation)
+        if data is None:
+            continue
+        for action in automation.actions:
+            if isinstance(action, RunDeployment) and action.deployment_id:
+                with suppress(ObjectNotFound):
+                    export = client.read_deployment(action.deployment_id).name
+                    listeners.append(Listener(export, automation.enabled, data))
     return listeners
 
 
-def _listens_to(automation: Automation, data: str) -> bool:
+def _data_of(automation: Automation) -> frozenset[str] | None:
+    """Find which data an automation waits for; None where it waits for something else."""
     trigger = automation.trigger
     if not isinstance(trigger, EventTrigger) or DATA_READY not in trigger.expect:
-        return False
+        return None
     wanted = trigger.model_dump()["match"].get(_RESOURCE, [])
     names = [wanted] if isinstance(wanted, str) else wanted
-    return not names or data_resource(data) in names
+    if not names:
+        return frozenset()
+    ours = frozenset(name.removeprefix(_DATA) for name in names if name.startswith(_DATA))
+    return ours or None

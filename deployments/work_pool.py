@@ -1,7 +1,10 @@
 """The work pool that workers take exports from, and its queue of backfills."""
 
+from dataclasses import dataclass
+
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
@@ -27,6 +30,30 @@ def apply_work_pool(client: SyncPrefectClient) -> Change:
     except ObjectAlreadyExists:  # tried first: a worker that starts meanwhile makes it as well
         return Change("work pool", POOL, Outcome.UNCHANGED)
     return Change("work pool", POOL, Outcome.CREATED)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStanding:
+    """Whether what is due on a work pool is carried out."""
+
+    pool: str
+    is_paused: bool
+    has_worker: bool
+
+
+def read_standing(client: SyncPrefectClient, pool: str = POOL) -> PoolStanding | None:
+    """Read whether a work pool is paused, and whether a worker is alive; None if there is none.
+
+    Prefect takes a worker for alive until it has missed three heartbeats, a minute and a half.
+    """
+    try:
+        is_paused = client.read_work_pool(pool).is_paused
+        workers = client.read_workers_for_work_pool(pool)
+    except ObjectNotFound:
+        return None
+    return PoolStanding(
+        pool, is_paused, any(worker.status is WorkerStatus.ONLINE for worker in workers)
+    )
 
 
 def apply_backfill_queue(client: SyncPrefectClient) -> Change:

@@ -21,7 +21,10 @@ FileOption = Annotated[
 ]
 CronOption = Annotated[str, typer.Option(help='When it runs, as cron says it: "0 2 * * *".')]
 IntervalOption = Annotated[
-    str, typer.Option(metavar="DURATION", help="Or every so often, as ISO 8601 says it: PT6H.")
+    str,
+    typer.Option(
+        metavar="DURATION", help="Or every so often: 6h, 30m, 1d, or as ISO 8601 says it."
+    ),
 ]
 RRuleOption = Annotated[
     str, typer.Option("--rrule", metavar="RULE", help="Or by an iCalendar rule: FREQ=MONTHLY;….")
@@ -89,7 +92,8 @@ def save(
     """
     from cli.data_ready import require_data_name
     from cli.save import refusing, save_export
-    from deployments.export_entry import Overlap, Saving, make_schedule
+    from deployments.export_entry import Overlap, Saving
+    from deployments.schedules import make_schedule
     from deployments.triggers import make_trigger
 
     if after:
@@ -126,6 +130,9 @@ def data_ready(
     For the last step of whatever refreshes the data. It emits the event
     `segment-export.data-ready` about the resource `segment-export.data.DATA`; anything that can
     send Prefect events can do so itself.
+
+    Exit code: 0 when an export waits for this data, be it paused; 1 when none does, though the
+    event has gone out: the name may be misspelt, or the export not deployed.
     """
     from cli.data_ready import tell_data_ready
 
@@ -215,6 +222,21 @@ def detach_export_command(
     from cli.exports_changes import detach_saved
 
     detach_saved(export, file, as_json=as_json)
+
+
+@exports.command("attach")
+def attach_export_command(
+    export: NameArgument,
+    connection: Annotated[
+        str, typer.Option(metavar="NAME", help="The connection that it goes through from now on.")
+    ],
+    file: FileOption = PREFECT_YAML,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an export a connection: again, or another. Connection and list are checked first."""
+    from cli.exports_attach import attach_saved
+
+    attach_saved(export, connection, file, as_json=as_json)
 
 
 @exports.command("remove")

@@ -86,6 +86,23 @@ class Up:
         state: dict[str, Any] = wait_for(final, "end of the run")
         return state
 
+    def follow(self, words: str, folder: Path) -> str:
+        """Carry out the one of its hints that holds these words, as a person would."""
+        hints = self.lines[next(at for at, line in enumerate(self.lines) if "terminal" in line) :]
+        (environment,) = (line.partition("terminal")[2] for line in hints if "export PREF" in line)
+        (command,) = (line for line in hints if words in line)
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{environment}\n{command}"],
+            capture_output=True,
+            text=True,
+            env=clean_env(folder),
+            cwd=folder,
+            timeout=2 * PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def end(self) -> None:
         """End it and whatever it has started, at once."""
         if self.process.poll() is None:

@@ -160,6 +160,22 @@ def check_form(desk: Desk, name: str) -> None:
     httpx.delete(f"{desk.server.api_url}/flow_runs/{run['id']}", timeout=30).raise_for_status()
 
 
+def check_attach(desk: Desk, name: str) -> None:
+    """A connection is given back where a run would take it, in file and form as well."""
+    attach = ("exports", "attach", name, "--file", desk.file, "--connection")
+    refused = desk.here(*attach, "nobody")
+    assert (refused.code, "There is no connection" in refused.err) == (2, True)
+    assert "Nothing was changed" in refused.err
+    assert desk.listed()[name]["connection"] == ""
+    told = desk.here(*attach, desk.world.connection)
+    assert told.code == 0, told.err
+    assert f'+        connection: "{desk.world.connection}"' in told.out
+    assert "would deliver to list “" in told.out
+    assert desk.deployment(name)["parameters"]["request"]["connection"] == desk.world.connection
+    check_form(desk, name)
+    assert f"export {name}: unchanged" in desk.do("deploy")
+
+
 def test_saved_export_lives_from_its_first_line_to_its_last(desk: Desk) -> None:
     nightly = ("--cron", "0 2 * * *", "--timezone", "Europe/London")
     tried = desk.save("nightly", *nightly, "--dry-run", "--json")
@@ -195,9 +211,10 @@ def test_saved_export_lives_from_its_first_line_to_its_last(desk: Desk) -> None:
     assert desk.listed()["nightly"]["runs"] == []
     assert desk.planned_runs("nightly") == []
 
-    assert "connection: ''" in desk.do("exports", "detach", "nightly")
+    assert 'connection: ""' in desk.do("exports", "detach", "nightly")
     assert desk.listed()["nightly"]["connection"] == ""
     assert desk.deployment("nightly")["parameters"]["request"]["connection"] == ""
+    check_attach(desk, "nightly")
 
     told_last = desk.do("exports", "remove", "nightly", "--yes")
     assert "What stays" in told_last
@@ -320,6 +337,50 @@ def test_export_of_a_date_is_saved_before_its_snapshot_is_there(desk: Desk) -> N
     assert set(desk.listed()) == {"history", "nightly"}
 
 
+def test_exports_and_deploy_tell_why_nothing_begins(desk: Desk) -> None:
+    assert desk.save("nightly", "--cron", "0 2 * * *").code == 0
+    desk.do("deploy")
+    workers = f"{desk.server.api_url}/work_pools/exports/workers"
+    for one in desk.ask("work_pools/exports/workers/filter"):  # what other tests have left
+        httpx.delete(f"{workers}/{one['name']}", timeout=30).raise_for_status()
+    no_worker = "No worker is alive on the work pool exports: what is due waits for `"
+    for command in ("deploy", "exports"):
+        last = desk.do(command).splitlines()[-1]
+        assert last.startswith(no_worker), last
+        assert last.endswith("prefect worker start --pool exports`.")
+
+    assert desk.here("drain", "--timeout-minutes", "0").code == 0
+    last = desk.do("exports").splitlines()[-1]
+    assert last.startswith("The work pool exports is paused: no run begins.")
+    assert "drain --resume` lets" in last
+    assert desk.here("drain", "--resume").code == 0
+
+    with desk.worker():
+        wait_for(lambda: desk.ask("work_pools/exports/workers/filter"), "worker")
+        assert desk.do("deploy").splitlines()[-1].startswith("A worker is alive")
+        assert desk.do("exports").splitlines()[-1].startswith("nightly")
+        document = desk.here("exports", "--file", desk.file, "--json").document
+    standing = {"pool": "exports", "is_paused": False, "has_worker": True}
+    assert document["work_pools"] == [standing]
+
+
+def test_data_that_nobody_waits_for_is_a_failure_that_names_what_is_waited_for(
+    desk: Desk,
+) -> None:
+    nobody = desk.here("data-ready", "crm")
+    assert (nobody.code, nobody.out) == (1, "")
+    assert "save one with `--after crm`" in nobody.err
+    assert desk.save("nightly", "--after", "customers").code == 0
+    desk.do("deploy")
+    misspelt = desk.here("data-ready", "custmers")
+    assert (misspelt.code, misspelt.out, len(misspelt.err.splitlines())) == (1, "", 1)
+    assert "Did you mean customers? What exports wait for: customers." in misspelt.err
+    told = desk.here("data-ready", "custmers", "--json")
+    assert (told.code, told.document["exports"]) == (1, [])
+    assert told.document["waited_for"] == ["customers"]
+    assert desk.runs("nightly") == []
+
+
 def test_data_is_announced_though_an_export_was_deleted_in_prefect(desk: Desk) -> None:
     other_list = desk.world.box.add_list("Another list")
     for name, list_id in (("deleted", ""), ("kept", other_list)):
@@ -361,8 +422,8 @@ def test_new_connection_reaches_the_forms_of_all_exports_however_many(
         (("--first-name", "Vorname"), "Vorname"),
         (("--list-id", NO_LIST), "no contact list"),
         (("--connection", "nobody"), "There is no connection"),
-        (("--cron", "0 2 * *"), "Invalid cron string"),
-        (("--cron", "0 2 * * *", "--timezone", "Europe/Lond"), "Invalid timezone"),
+        (("--cron", "0 2 * *"), "has 4 fields"),
+        (("--cron", "0 2 * * *", "--timezone", "Europe/Lond"), "Did you mean Europe/London?"),
     ],
     ids=["segment", "column", "list", "connection", "cron", "zone"],
 )

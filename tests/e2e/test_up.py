@@ -84,6 +84,13 @@ def test_everything_comes_up_runs_stops_and_starts_again(
     assert state["message"].startswith("Delivered 97,066 contacts to list “Sandbox list”")
     assert httpx.get(first.arrived_url, timeout=30).text.count("\n") == 97_066 + 1
 
+    watched = first.follow("deployment run", tmp_path)
+    assert "finished successfully" in watched
+    listed = first.follow(" exports", tmp_path)
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == ["nightly-loyalty", "ad-hoc"]
+    assert "not in the file" not in listed
+    assert "Completed" in listed
+
     assert snapshot_marks(first)
 
     # A run under way when everything stops ends in good order.

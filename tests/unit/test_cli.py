@@ -40,7 +40,9 @@ def test_attribute_of_another_form_is_refused(attribute: str) -> None:
     [
         ({"segments": []}, "--segment:"),
         ({"email": ""}, "--email:"),
-        ({"as_of": "2026-13-01"}, "--as-of:"),
+        ({"as_of": "2026-13-01"}, r"^--as-of: give a date \(YYYY-MM-DD\), today or yesterday\.$"),
+        ({"as_of": "tomorrow"}, "^--as-of: give a date"),
+        ({"as_of": "20260131"}, "^--as-of: give a date"),
         ({"window_minutes": 0}, "--window-minutes:"),
         ({"max_profiles": 0}, "--max-profiles:"),
     ],

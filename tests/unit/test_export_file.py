@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "prefect.yaml"
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 CRON = {"slug": "s", "cron": "0 2 * * *", "timezone": "UTC"}
+SAVED = CONTENT["deployments"][0]["parameters"]["request"]
 AFTER_CRM = {
     "name": "n",
     "type": "event",
@@ -48,12 +49,12 @@ def test_what_prefect_takes_is_taken(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"schedules": [{"slug": "s", "cron": "0 2 * *"}]}, "its schedule s: cron: Invalid cron"),
-        ({"schedules": [{**CRON, "timezone": "Mars"}]}, "its schedule s: timezone: Invalid timez"),
+        ({"schedules": [{"slug": "s", "cron": "0 2 * *"}]}, "its schedule s: cron: “0 2 *"),
+        ({"schedules": [{**CRON, "timezone": "Mars"}]}, "its schedule s: timezone: there is no"),
         ({"schedules": [{**CRON, "interval": 60}]}, "Exactly one of 'cron', 'interval', or"),
         ({"schedules": [{"slug": "s"}]}, "Exactly one of 'cron', 'interval', or 'rrule'"),
-        ({"schedules": [{"slug": "s", "rrule": "FREQ=X"}]}, "its schedule s: rrule: Invalid RRule"),
-        ({"schedules": [{"slug": "s", "interval": 0}]}, "its schedule s: Prefect does not"),
+        ({"schedules": [{"slug": "s", "rrule": "FREQ=X"}]}, "its schedule s: rrule: “FREQ=X"),
+        ({"schedules": [{"slug": "s", "interval": 0}]}, "its schedule s: interval: “0” is no dur"),
         ({"schedules": [{**CRON, "zone": "UTC"}]}, "its schedule s: zone: Extra inputs"),
         ({"schedules": [{"cron": "0 2 * * *"}]}, "has no `slug:`"),
         ({"schedules": [CRON, CRON]}, "two of its schedules have the slug s"),
@@ -64,6 +65,10 @@ def test_what_prefect_takes_is_taken(changed: dict[str, Any]) -> None:
         ({"parameters": {"requests": {}}}, "its parameter requests is none that export-segment"),
         ({"parameters": {"request": {"connection": "a"}}}, "its request: list_id: Field required"),
         ({"parameters": {"request": 5}}, "its request: Input should be a valid dict"),
+        (
+            {"parameters": {"request": {**SAVED, "as_of": "2026-13-01"}}},
+            "its request: as_of: give a date (YYYY-MM-DD), today or yesterday.",
+        ),
     ],
 )
 def test_what_would_run_otherwise_is_refused_naming_the_export(

@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from cli.data_ready import tell_data_ready
 from cli.errors import CommandRefused
 from cli.exports import show_exports
+from cli.exports_attach import attach_saved
 from cli.exports_changes import (
     detach_saved,
     duplicate_saved,
@@ -20,6 +21,7 @@ from cli.exports_changes import (
     schedule_export,
     set_export_pause,
 )
+from cli.near_names import suggest_names
 from cli.save import edit_file
 from deployments.changes import DeploymentRefused
 from deployments.export_entry import Saving
@@ -124,6 +126,35 @@ def test_what_makes_no_sense_is_refused_and_the_file_stays(file: Path) -> None:
     with pytest.raises(CommandRefused, match="give --yes"):
         remove_saved("ad-hoc", file, asks=True, as_json=True)
     assert file.read_text() == before
+
+
+def test_near_name_that_is_in_file_and_on_the_server_is_suggested_once() -> None:
+    assert suggest_names("nightli", ["nightly", "ad-hoc", "nightly"]) == "Did you mean nightly?"
+    assert suggest_names("else", ["nightly", "ad-hoc", "nightly"]) == "There are: nightly, ad-hoc."
+    assert suggest_names("else", []) == ""
+
+
+def test_connection_is_given_back_to_an_export_only_where_it_is_named(file: Path) -> None:
+    before = file.read_text()
+    with pytest.raises(CommandRefused, match="name the connection"):
+        attach_saved("ad-hoc", " ", file, as_json=True)
+    with pytest.raises(CommandRefused, match="Did you mean ad-hoc"):
+        attach_saved("ad-hok", "sandbox", file, as_json=True)
+    assert file.read_text() == before
+
+
+def test_export_is_one_line_in_a_pipe_however_long(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "n" * 100
+    duplicate_saved("ad-hoc", name, file, as_json=True)
+    rrule = "FREQ=MONTHLY;BYMONTHDAY=" + ",".join(map(str, range(1, 29)))
+    schedule_export(name, file, spec={**NO_SPEC, "rrule": rrule}, clear=False, as_json=True)
+    capsys.readouterr()
+    show_exports(file, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["export", NIGHTLY, "ad-hoc", name]
+    assert f"{rrule} (UTC)" in lines[-1]
 
 
 def test_several_schedules_need_a_slug(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from deployments.form_choices import add_choices, allow_no_connection
+from deployments.form_choices import add_choices, allow_connection
 from pipeline import (
     ColumnMissing,
     MappingInvalid,
@@ -165,13 +165,15 @@ def test_form_offers_what_there_is_and_what_is_saved() -> None:
     told = "Names. When it was saved there were: Gold, Silver."
     assert choices(schema) == (["Old one", "a", "b"], told)
     assert choices(SCHEMA) == (None, "Names.")
-    assert choices(allow_no_connection(schema))[0] == ["", "Old one", "a", "b"]
+    without = allow_connection(schema, "")
+    assert choices(without)[0] == ["", "Old one", "a", "b"]
+    assert choices(allow_connection(without, "c"))[0] == ["Old one", "a", "b", "c"]
 
 
 def test_form_stays_free_where_nothing_is_known() -> None:
     schema = add_choices(SCHEMA, saved={"segments": ["Gold"]}, connections=[], segments=[])
     assert choices(schema) == (None, "Names.")
-    assert allow_no_connection(schema) == SCHEMA
+    assert allow_connection(schema, "") == SCHEMA
 
 
 def test_form_tells_of_fifty_segments_at_most() -> None:

@@ -15,15 +15,16 @@ from deployments.export_entry import (
     FLOW,
     Overlap,
     Saving,
+    attach,
     clear_schedules,
     detach,
     is_export,
     make_entry,
-    make_schedule,
     set_active,
     set_schedule,
 )
 from deployments.export_file import check_text
+from deployments.schedules import make_schedule
 from deployments.triggers import make_trigger
 from flows.export_segment import export_segment
 from schemas.export import ExportRequest
@@ -158,6 +159,17 @@ def test_pausing_is_written_down_and_resuming_takes_it_out() -> None:
     assert "# inside the second" in file.text
     file.change("second", ENTRYPOINT, lambda one: set_active(one, active=True))
     assert yaml.safe_load(file.text) == yaml.safe_load(ODD)
+
+
+@pytest.mark.parametrize("connection", ["acme", "no", "1e3", "7:30", ""])
+def test_connection_is_given_back_as_prefect_reads_it(connection: str) -> None:
+    for changes in ((detach,), ()):  # again, or another in its place
+        file = ExportFile(OURS)
+        for change in (*changes, lambda one: attach(one, connection)):
+            file.change("ad-hoc", ENTRYPOINT, change)
+        written = {**entries(OURS)["ad-hoc"]["parameters"]["request"], "connection": connection}
+        assert entries(file.text)["ad-hoc"]["parameters"]["request"] == written
+        assert others(file.text, "ad-hoc") == others(OURS, "ad-hoc")
 
 
 def test_schedule_takes_the_place_of_the_one_with_its_slug() -> None:
@@ -322,16 +334,28 @@ def test_file_that_is_none_of_exports_is_refused(text: str) -> None:
     [
         ({}, "one of --cron, --interval and --rrule"),
         ({"cron": "0 2 * * *", "interval": "PT1H"}, "one of --cron, --interval and --rrule"),
-        ({"cron": "0 2 * *"}, "Invalid cron string"),
-        ({"cron": "0 2 * * *", "timezone": "Europe/Lond"}, "Invalid timezone"),
-        ({"interval": "soon"}, "interval"),
-        ({"rrule": "FREQ=SOMETIMES"}, "Invalid RRule"),
+        ({"cron": "0 2 * *"}, r"^--cron: “0 2 \* \*” has 4 fields and cron takes five \(minute, "),
+        ({"cron": "0 25 * * *"}, "says 25 for the hour, .* is every night at two"),
+        ({"cron": "0 2 * * *", "timezone": "Europe/Berln"}, r"Did you mean Europe/Berlin\?$"),
+        ({"interval": "PT6H", "timezone": "new york"}, r"Did you mean America/New_York\?$"),
+        ({"rrule": "FREQ=DAILY", "timezone": "Mars"}, "^--timezone: .* called like Europe/London"),
+        ({"interval": "soon"}, "^--interval: “soon” is no duration .* PT6H is six hours"),
+        ({"interval": "0h"}, "^--interval: .* PT6H is six hours"),
+        ({"rrule": "FREQ=SOMETIMES"}, "^--rrule: “FREQ=SOMETIMES” is no iCalendar rule; FREQ="),
     ],
 )
 def test_schedule_that_is_none_is_refused(spec: dict[str, str], told: str) -> None:
     with pytest.raises(DeploymentRefused, match=told) as refusal:
         make_schedule(**spec)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("6h", "PT6H"), ("30m", "PT30M"), ("90 min", "PT90M"), ("1d", "P1D"), ("PT6H", "PT6H")],
+)
+def test_interval_may_be_said_in_short(said: str, written: str) -> None:
+    assert make_schedule(interval=said)["interval"] == written
 
 
 def test_interval_does_not_move_with_each_deploy() -> None:
