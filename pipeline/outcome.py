@@ -107,8 +107,8 @@ def phrase_outcome(
         case Status.NOTHING_TO_DO:
             return (
                 f"Nothing to do: Constant Contact already has this delivery "
-                f"({_count(counts.sent, 'contact')} in list “{list_name}”). Use --again to send it "
-                "once more."
+                f"({_count(counts.sent, 'contact')} in list “{list_name}”). To send it once "
+                "more: --again (in the form: Deliver again)."
             )
         case Status.COMPLETED | Status.COMPLETED_WITH_REJECTS:
             delivered = (
@@ -172,7 +172,8 @@ def _troubles(counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None
         if any(batch.state is BatchState.UNKNOWN for batch in pending):
             parts.append(
                 "Constant Contact shows an import in a state that it does not document: if that "
-                "stays so, look at it there, and send the delivery once more with --again."
+                "stays so, look at it there, and send the delivery once more with --again "
+                "(in the form: Deliver again)."
             )
     elif stop is not None and stop.can_continue and "again" not in stop.reason:
         parts.append(CONTINUE)

@@ -91,7 +91,8 @@ def select_members(profiles: Table, membership: Membership, selection: Selection
     if members.rows.len() > selection.max_profiles:
         raise TooManyProfiles(
             f"The segments hold {members.rows.len():,} profiles and at most "
-            f"{selection.max_profiles:,} may be exported: raise --max-profiles if that is meant."
+            f"{selection.max_profiles:,} may be exported: if more are meant, raise --max-profiles "
+            "(in the form: Most profiles)."
         )
     return members
 

@@ -10,7 +10,7 @@ from typing import Any
 from prefect.events import emit_event
 
 from schemas.outcome import BatchState, Counts, ExportOutcome
-from tasks.history import ExportPast, RunResult, has_recovered, read_past
+from tasks.history import ExportPast, RunResult, has_recovered, is_known_degraded, read_past
 from tasks.session import ExportSession
 
 RESOURCE = "segment-export.export"
@@ -45,7 +45,10 @@ EVENTS = {
     ),
     RunEvent.UPLOADING: ("Constant Contact has accepted the first batch.", "sent"),
     RunEvent.IMPORTED: ("All imports are complete.", "batches, imported"),
-    RunEvent.DELIVERED: ("The run ended well.", "outcome"),
+    RunEvent.DELIVERED: (
+        "The run ended well. Also where it had nothing to do after one that was degraded.",
+        "outcome",
+    ),
     RunEvent.DEGRADED: (
         "The run ended well, but more profiles than `warn_rejects_percent` did not arrive.",
         "outcome",
@@ -106,8 +109,9 @@ def list_ends(
         "seconds": round((outcome.finished_at - outcome.started_at).total_seconds()),
         "warn_rejects_percent": session.request.warn_rejects_percent,
     }
-    ends = {_ENDS[result]: told}
     before = session.past.last_judged if session.past else None
+    end = RunEvent.DELIVERED if is_known_degraded(outcome, result, before) else _ENDS[result]
+    ends = {end: told}
     if before is not None and has_recovered(result, before):
         ends[RunEvent.RECOVERED] = {**told, "previous": before.result.value}
     return ends

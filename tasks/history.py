@@ -109,6 +109,21 @@ def has_recovered(result: RunResult, before: PastRun | None) -> bool:
     return result is RunResult.DELIVERED and not was_well
 
 
+def is_known_degraded(outcome: ExportOutcome, result: RunResult, before: PastRun | None) -> bool:
+    """Say whether a run is degraded only as the one before was, of which people were told.
+
+    It had nothing to do and rejected as many: nothing new has been judged. The history calls it
+    degraded all the same, for so the export is until a run is better.
+    """
+    return (
+        result is RunResult.DEGRADED
+        and outcome.status is Status.NOTHING_TO_DO
+        and before is not None
+        and before.result is RunResult.DEGRADED
+        and before.rejected == outcome.counts.rejected
+    )
+
+
 def to_past_run(outcome: ExportOutcome, result: RunResult, *, run_id: str) -> PastRun:
     """Write a run as a line of the history."""
     counts = outcome.counts

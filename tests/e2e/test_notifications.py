@@ -164,6 +164,7 @@ def test_failure_degradation_and_recovery_reach_a_receiver_once_each(
     failed = told_that_it("failed")
     assert world.export(*export).code == 0
     degraded = told_that_it("degraded")
+    assert world.export(*export).document["status"] == "nothing_to_do"
     assert world.export(*export, "--warn-rejects-percent", "20").code == 0
     recovered = told_that_it("recovered")
 
@@ -188,6 +189,7 @@ def test_failure_degradation_and_recovery_reach_a_receiver_once_each(
     history = json.loads(read_artifact(prefect_server, f"export-history-{name}"))
     assert [(run["result"], run["sent"], run["rejected"]) for run in history] == [
         ("delivered", 8, 2),
+        ("degraded", 8, 2),  # had nothing to do, and told nobody
         ("degraded", 8, 2),
         ("failed", 0, 0),
     ]

@@ -103,5 +103,20 @@ def test_every_run_ends_with_one_event_and_perhaps_its_recovery(
     assert all(told["message"] == "It went well." and told["sent"] == 7 for told in ends.values())
 
 
+def test_degraded_is_not_told_again_for_a_run_that_had_nothing_to_do(
+    session: ExportSession,
+) -> None:
+    before = PastRun(ended="", result=RunResult.DEGRADED, rejected=3)
+    session.past = ExportPast("gold", "run", (before,))
+    outcome = ExportOutcome(
+        status=Status.NOTHING_TO_DO, message="m", delivery="d", list_id="l",
+        started_at=MOMENT, finished_at=MOMENT, counts=Counts(sent=7, rejected=3),
+        requests=RequestCounts(),
+    )  # fmt: skip
+    ends = list_ends(session, outcome, RunResult.DEGRADED)
+    assert list(ends) == [RunEvent.DELIVERED]
+    assert ends[RunEvent.DELIVERED]["result"] == "degraded"
+
+
 def test_every_event_is_in_the_reference() -> None:
     assert list(EVENTS) == list(RunEvent)

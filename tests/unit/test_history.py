@@ -14,6 +14,7 @@ from tasks.history import (
     PastRun,
     RunResult,
     has_recovered,
+    is_known_degraded,
     judge_outcome,
     read_past,
     to_past_run,
@@ -77,6 +78,26 @@ def test_run_has_recovered_when_it_is_well_and_the_one_before_was_not(
     was_well = before in {RunResult.DELIVERED, RunResult.STOPPED}
     is_better = result is RunResult.DELIVERED and not was_well
     assert has_recovered(result, PastRun(ended="", result=before)) is is_better
+
+
+@pytest.mark.parametrize(
+    ("status", "before", "rejected_before", "is_known"),
+    [
+        (Status.NOTHING_TO_DO, RunResult.DEGRADED, 9, True),
+        (Status.NOTHING_TO_DO, RunResult.DEGRADED, 8, False),
+        (Status.COMPLETED_WITH_REJECTS, RunResult.DEGRADED, 9, False),
+        (Status.NOTHING_TO_DO, RunResult.CRASHED, None, False),  # which told of no rejects
+        (Status.NOTHING_TO_DO, RunResult.DELIVERED, 9, False),  # under another limit
+    ],
+)
+def test_degraded_run_is_known_when_nothing_new_was_judged(
+    status: Status, before: RunResult, rejected_before: int | None, is_known: bool
+) -> None:
+    outcome = outcome_of(status, profiles_in_segment=100, rejected=9)
+    past = PastRun(ended="", result=before, rejected=rejected_before)
+    assert is_known_degraded(outcome, RunResult.DEGRADED, past) is is_known
+    assert not is_known_degraded(outcome, RunResult.DELIVERED, past)
+    assert not is_known_degraded(outcome, RunResult.DEGRADED, None)
 
 
 @pytest.mark.parametrize(

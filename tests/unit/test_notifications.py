@@ -126,7 +126,10 @@ def test_channel_becomes_a_block_that_any_prefect_server_can_load_and_hides_its_
     [
         ("webhook", "ftp://example.com/s3cret", "begins with https://"),
         ("webhook", "https://", "begins with https://"),
+        ("webhook", "http:///s3cret", "names a host"),
+        ("webhook", "http://[s3cret", "Put the whole address there; nothing was saved."),
         ("slack", "https://example.com/s3cret", "begins with https://hooks.slack.com/"),
+        ("slack", "http://example.com/s3cret", "or give --webhook-file"),
         ("slack", "https://hooks.slack.com/s3cret", "incomplete"),
         ("email", "somebody@example.com", "mailtos://user:password@"),
         ("email", "mailtos://", "incomplete"),
