@@ -25,7 +25,14 @@ from cli.up_sandbox import CONNECTION, LIST_NAME, connect_sandbox, forget_snapsh
 from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.deploy import deploy
 from deployments.export_entry import FLOW
-from deployments.under_way import cancel_runs, crash_runs, read_runs_under_way, set_paused
+from deployments.under_way import (
+    RunUnderWay,
+    cancel_runs,
+    crash_runs,
+    read_runs_under_way,
+    set_paused,
+    settle_cancelled,
+)
 from deployments.work_pool import POOL
 
 LOOPBACK = "127.0.0.1"
@@ -221,13 +228,14 @@ def _end_runs(client: SyncPrefectClient) -> None:
     """Cancel what is under way and wait for it; a second signal does not wait."""
     set_paused(client, POOL, is_paused=True)
     give_up_at = time.monotonic() + float(os.environ.get(RUNS_END_VARIABLE, RUNS_END_S))
-    told = False
+    cancelled: list[RunUnderWay] = []
     while (runs := read_runs_under_way(client, POOL)) and time.monotonic() < give_up_at:
-        if not told:
+        if not cancelled:
             _say("Ending what is under way in good order; once more to stop at once.")
-            told = True
+        cancelled += [run for run in runs if run.id not in {one.id for one in cancelled}]
         cancel_runs(client, runs, CANCELLED)
         time.sleep(LOOK_EVERY_S)
+    settle_cancelled(client, cancelled, CANCELLED)
 
 
 def _tell_what_next(ui_url: str, file: Path, arrived_url: str) -> None:

@@ -77,6 +77,19 @@ def cancel_runs(client: SyncPrefectClient, runs: list[RunUnderWay], reason: str)
             client.set_flow_run_state(run.id, State(type=StateType.CANCELLING, message=reason))
 
 
+def settle_cancelled(client: SyncPrefectClient, runs: list[RunUnderWay], reason: str) -> None:
+    """Have runs that were cancelled end Cancelled.
+
+    A run says itself that it Crashed when its process is told to end, and only then does its
+    worker say why; a worker that is stopped in between does not come to that.
+    """
+    for run in runs:
+        state = client.read_flow_run(run.id).state
+        if state is not None and state.is_crashed():
+            end = State(type=StateType.CANCELLED, message=reason)
+            client.set_flow_run_state(run.id, end, force=True)
+
+
 def crash_runs(client: SyncPrefectClient, runs: list[RunUnderWay], reason: str) -> None:
     """Mark runs Crashed whose processes are known to be gone, so that nothing waits for them."""
     for run in runs:

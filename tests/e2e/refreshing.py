@@ -46,6 +46,8 @@ class RenewingStore(ConnectionTokenStore):
     async def save(self, tokens: Tokens) -> None:
         if self.killed == "after the answer, before the store":
             die()
+        if self.killed == "in the middle of the store":
+            Path.replace = die  # type: ignore[assignment,method-assign] # it is written, not put
         await super().save(tokens)
         if self.killed == "after the store":
             die()
@@ -71,8 +73,6 @@ async def renew(job: dict[str, Any]) -> None:
 
 
 def carry_out(job: dict[str, Any]) -> int:
-    if job["killed"] == "in the middle of the store":
-        Path.replace = die  # type: ignore[assignment,method-assign] # the file is written, not put
     asyncio.run(renew(job))
     return 0
 

@@ -18,7 +18,7 @@ from tests.conftest import Commands, World, clean_env, connect
 def alone(tmp_path: Path) -> Commands:
     """The command where no Prefect API is configured."""
     (tmp_path / "home").mkdir()
-    return Commands(clean_env(tmp_path / "home"), tmp_path)
+    return Commands(clean_env(tmp_path / "home"), tmp_path, is_anew=True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["alone", "--help"])

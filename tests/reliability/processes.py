@@ -1,11 +1,6 @@
-"""The command in processes of its own, forked from one that has imported everything already.
+"""The command against a Prefect server of the proofs' own, and what its processes hold."""
 
-Each run is a process that can be killed like any other, without two seconds of imports.
-"""
-
-import atexit
 import ctypes
-import faulthandler
 import gc
 import multiprocessing
 import os
@@ -13,25 +8,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from cli.prefect_api import QUIET_PREFECT
 from tests.conftest import PrefectServer, clean_env, wait_until_healthy
+from tests.forking import (
+    begin_forking,
+    call_main,
+    end_forked,
+    fork,
+    redirect,
+    settle,
+    start_command,
+)
 
-PRELOADED = ["cli.main", "cli.run", "cli.connect", "flows.export_segment"]
 MOST_SAVES = 5
 RUN_TIMEOUT_S = 300.0
-STACKS_AFTER_S = 120.0  # what it is doing then is told if it does not end
 KIB = 1024
-
-fork = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +79,14 @@ class Running:
 class Commands:
     """The command against one Prefect server; may be used from several threads."""
 
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
+        begin_forking(self.env)
+
     def start(self, folder: Path, *arguments: str | Path) -> Running:
         out, err = _fresh_outputs(folder)
         words = [str(argument) for argument in arguments]
-        process = fork.Process(target=_run_command, args=(words, out, err))
-        process.start()
-        return Running(process, out, err)
+        return Running(start_command(words, self.env, folder, out, err), out, err)
 
     def run(self, folder: Path, *arguments: str | Path) -> Ended:
         return self.start(folder, *arguments).wait()
@@ -94,7 +94,7 @@ class Commands:
     def save_connection(self, name: str, **values: str) -> None:
         """Save a connection that has not signed in yet; a busy server is asked again."""
         for _ in range(MOST_SAVES):
-            process = fork.Process(target=_save_connection, args=(name, values))
+            process = fork.Process(target=_save_connection, args=(self.env, name, values))
             process.start()
             process.join(RUN_TIMEOUT_S)
             if process.exitcode == 0:
@@ -105,9 +105,9 @@ class Commands:
 class LongCommands:
     """The command over and over in one and the same process."""
 
-    def __init__(self) -> None:
+    def __init__(self, env: Mapping[str, str]) -> None:
         self._ours, theirs = multiprocessing.Pipe()
-        self._process = fork.Process(target=_run_commands, args=(theirs,))
+        self._process = fork.Process(target=_run_commands, args=(dict(env), theirs))
         self._process.start()
         theirs.close()
         self.samples: list[Sample] = []
@@ -154,19 +154,10 @@ def prefect_running(home: Path) -> Iterator[PrefectServer]:
 
 
 def commands_against(server: PrefectServer) -> Commands:
-    """Give the command an environment; Prefect reads its settings once, when it is imported."""
+    """Give the command an environment."""
     scratch = server.home / "scratch"
     scratch.mkdir(exist_ok=True)
-    kept = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(server.env() | QUIET_PREFECT | {"TMPDIR": str(scratch)})
-    try:
-        fork.set_forkserver_preload(PRELOADED)
-        forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(kept)
-    return Commands()
+    return Commands(server.env() | {"TMPDIR": str(scratch)})
 
 
 def _fresh_outputs(folder: Path) -> tuple[Path, Path]:
@@ -174,45 +165,14 @@ def _fresh_outputs(folder: Path) -> tuple[Path, Path]:
     return folder / f"{stamp}.out", folder / f"{stamp}.err"
 
 
-def _redirect(out: Path, err: Path) -> None:
-    for descriptor, path in ((1, out), (2, err)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-
-
-def _call_main(arguments: list[str]) -> int:
-    from cli.main import main  # noqa: PLC0415 -- the preloaded one
-
-    sys.argv = ["segment-export", *arguments]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return 0
-
-
-def _run_command(arguments: list[str], out: Path, err: Path) -> None:
-    os.chdir(out.parent)
-    _redirect(out, err)
-    stacks = os.open(out.with_suffix(".stacks"), os.O_WRONLY | os.O_CREAT, 0o600)
-    faulthandler.dump_traceback_later(STACKS_AFTER_S, file=stacks)
-    code = _call_main(arguments)
-    # A forked process skips what an interpreter does at its end: Prefect sends its last events.
-    atexit._run_exitfuncs()
-    sys.exit(code)
-
-
-def _run_commands(pipe: Connection) -> None:
+def _run_commands(env: dict[str, str], pipe: Connection) -> None:
     """Run commands until told to stop, and measure this process after each."""
+    settle(env)
     while (job := pipe.recv()) is not None:
         arguments, out, err = job
         os.chdir(out.parent)
-        _redirect(out, err)
-        code = _call_main(arguments)
+        redirect(out, err)
+        code = call_main(arguments)
         pipe.send((code, _measure()))
 
 
@@ -231,7 +191,7 @@ def _measure() -> Sample:
     )
 
 
-def _save_connection(name: str, values: dict[str, Any]) -> None:
+def _save_connection(env: dict[str, str], name: str, values: dict[str, Any]) -> None:
     import asyncio  # noqa: PLC0415 -- both are preloaded where this runs
     from datetime import UTC, datetime  # noqa: PLC0415
 
@@ -241,6 +201,7 @@ def _save_connection(name: str, values: dict[str, Any]) -> None:
     )
     from tasks.permission import os_user  # noqa: PLC0415
 
+    settle(env)
     connection = ConstantContactConnection(
         display_name=name,
         privacy_accepted_at=datetime.now(UTC),
@@ -248,4 +209,4 @@ def _save_connection(name: str, values: dict[str, Any]) -> None:
         **values,
     )
     asyncio.run(connection.asave(connection_slug(name), overwrite=True))
-    atexit._run_exitfuncs()
+    end_forked(0)

@@ -49,7 +49,7 @@ def run_soak(
     """Deliver so often in one process, whatever happens."""
     chance = random.Random(seed)  # noqa: S311 -- trouble that can be had again, no secret
     cases = list_cases([spot for spot in spots if spot.phase is Phase.FIRST])
-    process = LongCommands()
+    process = LongCommands(commands.env)
     findings: list[Finding] = []
     try:
         while len(findings) < exports:
