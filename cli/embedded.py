@@ -29,7 +29,7 @@ def configured_api_url() -> str | None:
     """Return the Prefect API that the environment or the active profile names, if any."""
     from prefect.settings import get_current_settings
 
-    return get_current_settings().api.url
+    return get_current_settings().api.url or None
 
 
 class EmbeddedPrefect:

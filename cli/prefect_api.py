@@ -16,6 +16,8 @@ QUIET_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "segment_export",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # What its queues of logs and events could not send is of no use to a person
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "DO_NOT_TRACK": "1",
     # On a server a run that is silent for long is taken for dead, one of the command line as well
     FREQUENCY_VARIABLE: str(HEARTBEAT_S),
@@ -93,14 +95,22 @@ def send_what_is_queued() -> None:
 
 
 def isolate_prefect(folder: Path) -> None:
-    """Give this process a Prefect of its own below a folder, apart from anybody's set-up."""
-    for name in [name for name in os.environ if name.startswith("PREFECT_API_")]:
-        del os.environ[name]
-    os.environ.pop("PREFECT_PROFILE", None)
+    """Give this process a Prefect of its own below a folder, apart from anybody's set-up.
+
+    Nothing of the environment is taken over, be it the database of a server in production. What
+    names a server or a database is set, as Prefect reads files of the current folder as well.
+    """
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        if name not in QUIET_PREFECT:
+            del os.environ[name]
     home = folder.absolute() / "prefect"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.mkdir(exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
+    os.environ["PREFECT_API_URL"] = ""
+    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (
+        f"sqlite+aiosqlite:///{home / 'prefect.db'}"
+    )
 
 
 def keep_prefect_quiet(*, shows_details: bool) -> None:

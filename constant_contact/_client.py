@@ -62,6 +62,7 @@ class ConstantContact:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         base, auth_base = parse_base_url(api_url), parse_base_url(auth_url)
+        timeouts = timeouts or Timeouts()
         self._patience = patience or Patience()
         self._http = open_http(base, timeouts=timeouts, transport=open_transport())
         retrier = Retrier(
@@ -82,6 +83,7 @@ class ConstantContact:
             limiter=limiter or Pacer(),
             retrier=retrier,
             policy=policy or RetryPolicy(),
+            upload_timeout=timeouts.of(is_upload=True),
         )
 
     async def __aenter__(self) -> Self:

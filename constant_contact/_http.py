@@ -15,6 +15,13 @@ class Timeouts:
     connect_s: float = 10.0
     read_s: float = 60.0
     write_s: float = 60.0
+    # As long as a whole exchange may take: what is accepted after we hung up would go twice.
+    upload_read_s: float = 180.0
+
+    def of(self, *, is_upload: bool) -> httpx.Timeout:
+        """Give them to one request."""
+        read_s = self.upload_read_s if is_upload else self.read_s
+        return httpx.Timeout(connect=self.connect_s, read=read_s, write=self.write_s, pool=None)
 
 
 def open_http(
@@ -27,9 +34,7 @@ def open_http(
     timeouts = timeouts or Timeouts()
     return httpx.AsyncClient(
         transport=transport,
-        timeout=httpx.Timeout(
-            connect=timeouts.connect_s, read=timeouts.read_s, write=timeouts.write_s, pool=None
-        ),
+        timeout=timeouts.of(is_upload=False),
         limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
         follow_redirects=False,  # a token goes nowhere but where it was meant to
         trust_env=not is_loopback(base),  # a company's proxy cannot reach this machine

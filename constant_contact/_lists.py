@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from constant_contact._addresses import encode_segment
@@ -87,7 +86,9 @@ async def _find_by_id(session: Session, list_id: str) -> ContactList | None:
     path = f"{_PATH}/{encode_segment(list_id)}"
     try:
         answer = await session.get(
-            path, {"include_membership_count": "active"}, check=_require_object
+            path,
+            {"include_membership_count": "active"},
+            check=lambda answer: _require_list(answer, list_id),
         )
     except RequestRefused as error:
         # Unknown ids are 404 by the contract; an id of the wrong form may be 400.
@@ -98,11 +99,15 @@ async def _find_by_id(session: Session, list_id: str) -> ContactList | None:
     return ContactList.from_json({**answer, "list_id": read_text(answer.get("list_id")) or list_id})
 
 
-def _require_object(answer: object) -> None:
-    if not isinstance(answer, Mapping):
+def _require_list(answer: object, list_id: str) -> None:
+    """Take an answer for the list's only where it says so, by its id or, without one, its name."""
+    found = as_mapping(answer)
+    said = read_text(found.get("list_id"))
+    is_it = said.casefold() == list_id.casefold() if said else read_text(found.get("name"))
+    if not is_it:
         raise MalformedAnswer(
-            "Constant Contact's answer about a contact list is no list; check the API address, "
-            "then run again."
+            "Constant Contact's answer about a contact list is not of the list that was "
+            "asked for; check the API address, then run again."
         )
 
 

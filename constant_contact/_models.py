@@ -12,6 +12,7 @@ _ADDRESS_LINES = (
     "postal_code", "country_code",
 )  # fmt: skip
 
+_ALL_PERCENT = 100
 _LINE = re.compile(r"\bline\s{1,5}(\d{1,7})\b", re.IGNORECASE | re.ASCII)
 
 
@@ -40,7 +41,8 @@ class ActivityState(StrEnum):
     def _missing_(cls, value: object) -> Self:
         # The contract's prose says `time_out` where its enumeration says `timed_out`.
         word = str(value).strip().lower()
-        known = {str(state): state for state in cls} | {"time_out": cls("timed_out")}
+        known = {str(state): state for state in cls}
+        known |= {"time_out": cls("timed_out"), "canceled": cls("cancelled")}
         return known.get(word, cls("unknown"))
 
 
@@ -105,7 +107,7 @@ class Activity:
             return None
         return cls(
             activity_id=activity_id,
-            state=ActivityState(str(found.get("state"))),
+            state=_read_state(found),
             source_file_name=read_text(found.get("source_file_name")),
             percent_done=read_count(found.get("percent_done")),
             created_at=read_moment(found.get("created_at")),
@@ -241,6 +243,16 @@ def read_moment(value: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _read_state(found: Mapping[str, Any]) -> ActivityState:
+    """Read the state of an activity; one that leaves it out and counts people, has ended."""
+    if found.get("state") is not None:
+        return ActivityState(str(found["state"]))
+    has_ended = found.get("completed_at") or read_count(found.get("percent_done")) == _ALL_PERCENT
+    if has_ended and ActivityCounters.from_json(found.get("status")).person is not None:
+        return ActivityState.COMPLETED
+    return ActivityState.UNKNOWN
 
 
 def _read_messages(value: object) -> tuple[str, ...]:

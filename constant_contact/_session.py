@@ -73,8 +73,10 @@ class Session:
         limiter: RateLimiter,
         retrier: Retrier,
         policy: RetryPolicy,
+        upload_timeout: httpx.Timeout,
     ) -> None:
         self.retrier = retrier
+        self._upload_timeout = upload_timeout
         self.policy = policy
         self._http = http
         self._base = base
@@ -224,6 +226,7 @@ class Session:
                     files=_open_file(call),
                     auth=_Bearer(token),
                     headers={"Accept": "application/json"},
+                    timeout=self._upload_timeout if call.file else httpx.USE_CLIENT_DEFAULT,
                 )
         except TimeoutError:
             raise ApiUnreachable(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome
@@ -61,7 +61,9 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
             except Exception as error:  # noqa: BLE001 -- what was delivered is to be told even then
                 session.stop = explain_stop(name_defect(error))
             outcome = await write_report()
-    end = Completed if outcome.ended_well else Failed
+    # Nobody is to be told of a failure where somebody wished for the end.
+    badly = Cancelled if session.stop is STOPPED else Failed
+    end = Completed if outcome.ended_well else badly
     return end(message=outcome.message, data=outcome)
 
 

@@ -7,11 +7,12 @@ from pipeline.errors import PipelineError, SourceMissing
 from pipeline.fields import check_columns
 from pipeline.guard import in_own_words
 from pipeline.locations import find_files
-from pipeline.mapping import ContactMapping, Selection, holds_date
+from pipeline.mapping import ContactMapping, Selection
 from pipeline.segment_names import NamesJudge, look_like_segments
 from pipeline.segments import Membership, find_membership, segment_of
 from pipeline.source import Table, open_table
 from schemas.export import ExportRequest
+from schemas.locations import holds_date
 
 
 def check_source(request: ExportRequest) -> None:

@@ -1,21 +1,13 @@
 """What an export asks for, checked for sense before a single file is opened."""
 
-import re
 from dataclasses import dataclass
 from datetime import date
 
 from pipeline.errors import MappingInvalid, list_names, one_line, suggest
 from schemas.contact import CUSTOM_FIELD_PREFIX, CUSTOM_FIELDS_MOST, HEADINGS
 from schemas.export import ExportRequest
+from schemas.locations import DATE_PLACEHOLDER, holds_date
 
-_PLACEHOLDER = re.compile(r"\{as_of(?:![^}]*|:[^{}]*)?\}")
-# Of `scheme://key:secret@host/…`, where a secret may hold slashes and a port is none; and of
-# `?client_secret=…` and its like.
-_SECRET_IN_URL = re.compile(
-    r"://[^/?#@]*:(?!\d{1,5}(?:/|$))[^@]*@"
-    r"|://.*[?&][^=&]*(?:secret|password|token|sig|signature|(?:account|access)_?key)=",
-    re.IGNORECASE | re.DOTALL,
-)
 _OWN_OPTION = {"email": "--email", "first_name": "--first-name", "last_name": "--last-name"}
 _SMS_HEADINGS = frozenset({"sms_number", "sms_consent_date"})
 
@@ -35,7 +27,6 @@ class Selection:
     @classmethod
     def from_request(cls, request: ExportRequest) -> "Selection":
         """Take the selection out of a request; raises MappingInvalid for contradictions."""
-        _refuse_secrets({"profiles": request.profiles, "memberships": request.memberships})
         if request.segments_column and request.memberships:
             raise MappingInvalid(
                 "Membership is given twice: name either a segments column (--segments-column) or "
@@ -147,25 +138,6 @@ def _check_together(headings: list[str]) -> None:
         )
 
 
-def holds_date(location: str) -> bool:
-    """Say whether a path has a place for the snapshot's date."""
-    return _PLACEHOLDER.search(location) is not None
-
-
-def holds_secret(location: str) -> bool:
-    """Say whether a URL has a secret in it, which messages, logs and Prefect would show."""
-    return _SECRET_IN_URL.search(_PLACEHOLDER.sub("", location)) is not None
-
-
-def _refuse_secrets(locations: dict[str, str]) -> None:
-    for option, location in locations.items():
-        if holds_secret(location):
-            raise MappingInvalid(
-                f"The address of the {option} (--{option}) holds a secret: take it out and put the "
-                "store's credentials into the environment."
-            )
-
-
 def _dated_paths(request: ExportRequest) -> tuple[str, str]:
     """Put the snapshot's date where the paths ask for it: `{as_of}` or `{as_of:%Y/%m/%d}`."""
     paths = request.profiles, request.memberships
@@ -189,7 +161,7 @@ def _dated_paths(request: ExportRequest) -> tuple[str, str]:
 def _put_date(path: str, as_of: date) -> str:
     """Replace only our own placeholder, so that other braces in a path stay what they are."""
     try:
-        return _PLACEHOLDER.sub(lambda found: found.group().format(as_of=as_of), path)
+        return DATE_PLACEHOLDER.sub(lambda found: found.group().format(as_of=as_of), path)
     except (ValueError, AttributeError, KeyError):
         raise MappingInvalid(
             f"The date form in the path {one_line(path)} is not one that can be written: use "

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from schemas.outcome import BatchOutcome, BatchState, Counts, Status
 
 CONTINUE = "Run the same export again to continue."
+CONTINUE_REPEAT = (
+    "Run the same export again to continue, without --again (in the form: without Deliver again)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,12 @@ def phrase_outcome(
     list_name: str,
     stop: Stop | None = None,
     imbalance: str = "",
+    is_repeat: bool = False,
 ) -> str:
-    """Tell the outcome in one line for a person, holding counts and no personal data."""
+    """Tell the outcome in one line for a person, holding counts and no personal data.
+
+    `is_repeat`: the run was to send once more what is complete.
+    """
     match status:
         case Status.NOTHING_TO_DO if counts.profiles_in_segment == 0:
             return "Nothing to do: the segments have no members."
@@ -117,7 +124,9 @@ def phrase_outcome(
             )
             return "; ".join([delivered, *_remainders(counts)]) + "."
         case Status.FAILED | Status.INCOMPLETE:
-            return " ".join(part for part in [*_troubles(counts, batches, stop), imbalance] if part)
+            how_to_go_on = CONTINUE_REPEAT if is_repeat else CONTINUE
+            troubles = _troubles(counts, batches, stop, how_to_go_on)
+            return " ".join(part for part in [*troubles, imbalance] if part)
 
 
 def _remainders(counts: Counts) -> list[str]:
@@ -136,7 +145,9 @@ def _remainders(counts: Counts) -> list[str]:
     return parts
 
 
-def _troubles(counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None) -> list[str]:
+def _troubles(
+    counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None, how_to_go_on: str
+) -> list[str]:
     refused = [batch for batch in batches if batch.state is BatchState.REFUSED]
     lost = [batch for batch in batches if batch.state.is_lost and batch not in refused]
     parts = []
@@ -168,7 +179,7 @@ def _troubles(counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None
             f"{len(unsent):,} not sent",
             *([f"{_count(uncut, 'contact')} not in a batch yet"] if uncut > 0 else []),
         ]
-        parts.append(f"{', '.join(listed)}. {CONTINUE}")
+        parts.append(f"{', '.join(listed)}. {how_to_go_on}")
         if any(batch.state is BatchState.UNKNOWN for batch in pending):
             parts.append(
                 "Constant Contact shows an import in a state that it does not document: if that "
@@ -176,7 +187,7 @@ def _troubles(counts: Counts, batches: Sequence[BatchOutcome], stop: Stop | None
                 "(in the form: Deliver again)."
             )
     elif stop is not None and stop.can_continue and "again" not in stop.reason:
-        parts.append(CONTINUE)
+        parts.append(how_to_go_on)
     return parts
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.dates import is_date
+from schemas.locations import HARMLESS_PATTERN, holds_secret
 
 _DAYS_AGO = MappingProxyType({"today": 0, "yesterday": 1})
 
@@ -28,7 +29,7 @@ class AttributeMapping(BaseModel):
 class ExportRequest(BaseModel):
     """Which members of which segments go to which contact list, and how their columns map."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     connection: str = Field(
         title="Connection",
@@ -49,7 +50,7 @@ class ExportRequest(BaseModel):
         title="Unified profiles",
         description="A Parquet file, a folder, a glob, or an object-store URL (abfss://, s3://). "
         "{as_of} stands for the snapshot's date.",
-        json_schema_extra={"position": 2},
+        json_schema_extra={"position": 2, "pattern": HARMLESS_PATTERN},
     )
     segments: tuple[str, ...] = Field(
         min_length=1,
@@ -93,7 +94,7 @@ class ExportRequest(BaseModel):
         title="Segment memberships",
         description="The table of memberships (a Parquet file, folder, glob or URL), or a folder "
         "with one table a segment, where membership is kept beside the profiles.",
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 9, "pattern": HARMLESS_PATTERN},
     )
     customer_id: str = Field(
         default="CustomerId",
@@ -179,6 +180,18 @@ class ExportRequest(BaseModel):
                 "snapshot_date", "give a date (YYYY-MM-DD), today or yesterday"
             )
         return value.isoformat() if isinstance(value, date) else value
+
+    @field_validator("profiles", "memberships")
+    @classmethod
+    def _refuse_secret(cls, value: str) -> str:
+        """Let no secret become a parameter, which Prefect stores and shows."""
+        if holds_secret(value):
+            raise PydanticCustomError(
+                "secret_in_address",
+                "the address holds a secret: take it out and put the store's credentials into the "
+                "environment",
+            )
+        return value
 
     @property
     def snapshot_date(self) -> date | None:

@@ -54,6 +54,11 @@ class BatchState(StrEnum):
         return self in {BatchState.INITIALIZED, BatchState.PROCESSING, BatchState.UNKNOWN}
 
     @property
+    def is_under_way(self) -> bool:
+        """Say whether it is being imported, by a word of Constant Contact that we know."""
+        return self in {BatchState.INITIALIZED, BatchState.PROCESSING}
+
+    @property
     def is_lost(self) -> bool:
         """Say whether its contacts did not arrive, though they were sent."""
         return self in {

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.outcome import Counts
+from schemas.outcome import BatchState, Counts
 
 
 class PlannedBatch(BaseModel):
@@ -13,6 +13,7 @@ class PlannedBatch(BaseModel):
     file_name: str
     rows: int
     bytes: int
+    state: BatchState
     already_accepted: bool
 
 

@@ -1,5 +1,6 @@
 """A backfill as it goes: which snapshot comes next, and what all of it amounts to."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from tasks.backfill_tables import StatusTable
 from tasks.newest_mark import read_newest
 from tasks.quota import DailyQuota, forecast_quota
 
+_log = logging.getLogger("segment_export.backfill")
+
 DATES_SHOWN = 5
 GO_ON = "Run the same backfill again to go on."
 STOPPED_EARLY = f"The backfill was stopped before it sent anything. {GO_ON}"
@@ -42,7 +45,7 @@ class BackfillListener:
     """
 
     on_plan: Callable[[BackfillOutcome], None] = lambda _plan: None
-    on_note: Callable[[str], None] = lambda _remark: None
+    on_note: Callable[[str], None] = _log.info
     ends_when_stopped: bool = False
 
 
@@ -209,7 +212,8 @@ def conclude_backfill(backfill: Backfill, *, is_plan: bool = False) -> BackfillO
         accepted.add(SnapshotState.MISSING)
     if is_plan:
         accepted |= {state for state in SnapshotState if state.is_due}
-    is_well = all(snapshot.state in accepted for snapshot in backfill.snapshots)
+    states = {snapshot.state for snapshot in backfill.snapshots}
+    is_well = states <= accepted and states != {SnapshotState.MISSING}
     refusal = backfill.refusal
     status = BackfillStatus.PLANNED if is_plan else BackfillStatus.COMPLETED
     return BackfillOutcome(

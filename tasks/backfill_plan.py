@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 from pipeline import MOST_CONTACT_LINES, Finding, find_snapshot, iter_dates, parse_batch_file_name
 from schemas.backfill import Snapshot, SnapshotState
@@ -28,6 +29,7 @@ async def plan_snapshots(backfill: Backfill) -> None:
     Raises what an export that is refused raises, and BackfillRefused for too many snapshots.
     """
     dates = list_dates(backfill)
+    _require_folder(backfill)
     findings = await asyncio.to_thread(
         lambda: [find_snapshot(backfill.dated(as_of)) for as_of in dates]
     )
@@ -46,6 +48,24 @@ async def plan_snapshots(backfill: Backfill) -> None:
                 for finding in findings
             ]
     backfill.snapshots = _spread(backfill, _leave_out(backfill, newest))
+
+
+def _require_folder(backfill: Backfill) -> None:
+    """Refuse to look for snapshots where none can be: all of them would seem to be missing.
+
+    Raises:
+        BackfillRefused: the saved export starts in a folder of another machine.
+    """
+    folder = backfill.folder
+    if folder is None or folder.is_dir():
+        return
+    paths = backfill.template.profiles, backfill.template.memberships
+    if any(path and "://" not in path and not Path(path).is_absolute() for path in paths):
+        raise BackfillRefused(
+            f"Runs of the saved export “{backfill.export}” start in {folder}, which is not on this "
+            "machine, so its snapshots cannot be found. Run the backfill where they are, or let a "
+            "worker do it: the deployment `backfill` in Prefect's UI."
+        )
 
 
 def list_dates(backfill: Backfill) -> list[str]:

@@ -40,7 +40,7 @@ async def let_others_go_first(
 ) -> None:
     """Wait until no run of the saved export is due or under way that is not of this backfill.
 
-    A work pool that is paused lets nobody go: that stops the backfill.
+    A work pool or queue that is paused lets nobody go: that stops the backfill.
 
     Raises:
         httpx.HTTPError: Prefect's API has been silent for ten minutes.
@@ -60,7 +60,11 @@ async def let_others_go_first(
             silent = 0
             if not others:
                 return
-            _tell_once(backfill, f"The run {others[0].name} of the same export goes first.")
+            other = others[0]
+            if stop := await _find_pause_of(client, other):
+                backfill.stop = stop
+                return
+            _tell_once(backfill, f"The run {other.name} of the same export goes first.")
         await sleep(LOOK_EVERY_S)
 
 
@@ -78,15 +82,23 @@ async def find_others(
     return [run for run in found if f"{BACKFILL}:{backfill_id}" not in run.tags]
 
 
-async def find_pause(client: PrefectClient, pool: str | None) -> str:
-    """Say that no worker takes a run of a backfill, as its pool or its queue is paused."""
+async def _find_pause_of(client: PrefectClient, run: FlowRun) -> str:
+    """Say that no worker takes a run that goes first, and the backfill would wait for ever."""
+    if run.state is not None and not run.state.is_scheduled():
+        return ""
+    pause = await find_pause(client, run.work_pool_name, run.work_queue_name or QUEUE)
+    return pause and f"The run {run.name} of the same export is due, and goes first. {pause}"
+
+
+async def find_pause(client: PrefectClient, pool: str | None, queue: str = QUEUE) -> str:
+    """Say that no worker takes a run, as its pool or its queue is paused."""
     if pool is None:
         return ""
     try:
         if (await client.read_work_pool(pool)).is_paused:
             return f"The work pool {pool} is paused."
-        if (await client.read_work_queue_by_name(QUEUE, work_pool_name=pool)).is_paused:
-            return f"The work queue {QUEUE} of the pool {pool} is paused."
+        if (await client.read_work_queue_by_name(queue, work_pool_name=pool)).is_paused:
+            return f"The work queue {queue} of the pool {pool} is paused."
     except ObjectNotFound:
         return ""  # making the run, or waiting for a worker, tells
     return ""

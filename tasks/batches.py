@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from constant_contact import (
     REQUEST_LIMIT_BYTES,
     Activity,
+    ConstantContactError,
     OutcomeUnknown,
     RequestRefused,
     framing_bytes,
@@ -139,11 +140,13 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
     except OutcomeUnknown as error:
         _set_state(session, key, BatchState.UNKNOWN)
         session.stop = session.stop or explain_stop(error)
-    except EXPORT_ERRORS as error:
+    except ConstantContactError as error:
+        session.stop = session.stop or explain_stop(error)
+    except EXPORT_ERRORS as error:  # as when the connection is taken away: it may have arrived
+        _note_unknown(session, key)
         session.stop = session.stop or explain_stop(error)
     except asyncio.CancelledError:
-        if key in session.begun:  # whether it has arrived is not known
-            _set_state(session, key, BatchState.UNKNOWN)
+        _note_unknown(session, key)
         raise
     finally:
         del session.waiting[key]
@@ -163,6 +166,12 @@ async def _may_send(session: ExportSession) -> bool:
         await session.handover.sleep(1.0)  # the next renewal tells
     await stop_if_overtaken(session)
     return session.stop is None
+
+
+def _note_unknown(session: ExportSession, key: BatchKey) -> None:
+    """Note that it is not known whether a batch has arrived, if it was on its way."""
+    if key in session.begun and session.batches[key].activity_id is None:
+        _set_state(session, key, BatchState.UNKNOWN)
 
 
 def _set_state(session: ExportSession, key: BatchKey, state: BatchState) -> None:

@@ -8,7 +8,7 @@ from pipeline import MOST_CONTACT_LINES
 from schemas.plan import PlannedBatch, PlannedRequests
 from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
 from tasks.errors import QuotaTooSmall
-from tasks.journal import leave_behind
+from tasks.journal import is_complete, leave_behind
 from tasks.quota import forecast_quota
 from tasks.session import ExportSession
 
@@ -52,7 +52,7 @@ async def plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
     When a complete delivery is to be sent once more, it is that repeat.
     """
     planned = await asyncio.to_thread(_plan_batches, session)
-    if session.request.again and planned and all(batch.already_accepted for batch in planned):
+    if session.request.again and is_complete(planned):
         leave_behind(session)
         planned = await asyncio.to_thread(_plan_batches, session)
     return planned
@@ -68,6 +68,7 @@ def _plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
                     file_name=outcome.file_name,
                     rows=outcome.rows,
                     bytes=outcome.bytes,
+                    state=outcome.state,
                     already_accepted=activity is not None,
                 )
             )

@@ -197,6 +197,19 @@ async def remove_connection(name: str) -> None:
     async with ConnectionTokenStore(slug).take_turn():
         connection, _ = await salvage_connection(slug)
         require_administrator(slug, connection, await find_asker())
-        await vault_of(slug, connection).remove()
+        if not await _shares_file(slug, connection):
+            await vault_of(slug, connection).remove()
         await delete_connection(slug)
         await forget_notes(slug)
+
+
+async def _shares_file(slug: str, connection: ConstantContactConnection) -> bool:
+    """Say whether another connection keeps its secrets in the same file.
+
+    So it is for two names of one connection, where a process was killed as it renamed it.
+    """
+    if connection.vault != "file":
+        return False
+    others = {**await read_connections()}
+    others.pop(slug, None)
+    return any(other.vault_file == connection.vault_file for other, _ in others.values())

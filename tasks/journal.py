@@ -1,12 +1,14 @@
 """Read back from Constant Contact what earlier runs of the same delivery got accepted."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from constant_contact import Activity, WindowClosed
+from constant_contact import Activity, ActivityState, ConstantContactError, WindowClosed
 from pipeline import BatchName, parse_batch_file_name
 from pipeline.outcome import Stop
+from schemas.outcome import BatchOutcome
+from schemas.plan import PlannedBatch
 from tasks.locks import sole_lock
 from tasks.sending import clear_mark, seconds_unsettled
 from tasks.session import ExportSession, current_session
@@ -49,7 +51,7 @@ async def consult_journal(session: ExportSession, *, is_to_send: bool = True) ->
         )
         await session.handover.sleep(min(wait_s, LOOK_EVERY_S))
         seen = await read_entries(session)
-    take_over(session, seen)
+    take_over(session, [(name, await _count(session, activity)) for name, activity in seen])
     session.has_read_journal = True
     return JournalFindings(batches_seen=len(seen), batches_accepted=len(session.accepted))
 
@@ -64,10 +66,18 @@ async def read_entries(session: ExportSession) -> list[Entry]:
     ]
 
 
+async def _count(session: ExportSession, activity: Activity) -> Activity:
+    """Ask for the counters of an import that the collection leaves out: it may have lost rows."""
+    if activity.state is ActivityState.COMPLETED and activity.counters.person is None:
+        with suppress(ConstantContactError):  # the import is done, be it counted or not
+            return await session.require_client().get_activity(activity.activity_id)
+    return activity
+
+
 def take_over(session: ExportSession, seen: Sequence[Entry]) -> None:
-    """Go on with the latest repeat of the delivery that anything was accepted of."""
+    """Go on with the latest repeat of the delivery, be it that all of it has failed."""
     counted = [(name, activity) for name, activity in seen if not activity.state.is_failed]
-    session.repeat = max((name.repeat for name, _ in counted), default=0)
+    session.repeat = max((name.repeat for name, _ in seen), default=0)
     session.earlier_ids = frozenset(
         activity.activity_id for name, activity in seen if name.repeat == session.repeat
     )
@@ -80,8 +90,8 @@ def take_over(session: ExportSession, seen: Sequence[Entry]) -> None:
 
 def begin_repeat(session: ExportSession) -> bool:
     """Prepare to send a delivery once more if that is asked for and nothing of it was missing."""
-    was_complete = all(batch.already_accepted for batch in session.batches.values())
-    if not (session.request.again and session.batches and was_complete and session.stop is None):
+    was_complete = is_complete(session.batches.values())
+    if not (session.request.again and was_complete and session.stop is None):
         return False
     leave_behind(session)
     session.batches.clear()
@@ -89,6 +99,17 @@ def begin_repeat(session: ExportSession) -> bool:
     session.one_line_each.clear()
     session.refused.clear()
     return True
+
+
+def is_complete(batches: Collection[BatchOutcome | PlannedBatch]) -> bool:
+    """Say whether earlier runs have got a whole delivery in.
+
+    One that is still being imported may be a repeat that was cut off: it is to be waited for. Of a
+    state that nobody knows there may be no end.
+    """
+    return bool(batches) and all(
+        batch.already_accepted and not batch.state.is_under_way for batch in batches
+    )
 
 
 def leave_behind(session: ExportSession) -> None:

@@ -119,6 +119,7 @@ def conclude(session: ExportSession) -> ExportOutcome:
             list_name=session.list_name,
             stop=session.stop,
             imbalance=imbalance,
+            is_repeat=session.request.again,
         )
     if any(batch.unexplained_errors for batch in batches):
         session.note(

@@ -14,7 +14,11 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-PRELOADED = ["cli.main", "cli.run", "cli.connect", "flows.export_segment"]
+PRELOADED = [
+    "cli.main", "cli.run", "cli.connect", "flows.export_segment", "tests.reliability.processes",
+    # what Prefect and Pandera import when they are first used
+    "fastapi.encoders", "pandera.backends.polars.builtin_checks",
+]  # fmt: skip
 STACKS_AFTER_S = 120.0  # what it is doing then is told if it does not end
 
 fork = multiprocessing.get_context("forkserver")

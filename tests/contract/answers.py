@@ -91,6 +91,10 @@ MISSING = REFUSED.format("check the id, it may have been deleted")
 CONFLICT = REFUSED.format("it conflicts with something that exists already")
 TOO_LARGE = REFUSED.format("it is too large, send fewer contacts in it")
 NO_FILE = REFUSED.format("a file must be a .csv sent as multipart/form-data")
+NOT_THE_LIST = (
+    "Constant Contact's answer about a contact list is not of the list that was asked for; check "
+    "the API address, then run again."
+)
 NO_LIST = 'The account has no contact list "…"; its lists include: ….'
 TROUBLE = "From … UTC on, for …, {}."
 
@@ -279,8 +283,8 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
     },
     Operation.LIST: READING
     | {
-        "2xx without what it is for": replace(GOES_ON, does="takes it for the list asked for"),
-        "200 about something else": replace(GOES_ON, does="takes it for the list asked for"),
+        "2xx without what it is for": asked_again(MalformedAnswer, NOT_THE_LIST),
+        "200 about something else": asked_again(MalformedAnswer, NOT_THE_LIST),
         "400": AMONG_ALL,
         "404": AMONG_ALL,
         "404, and it is not among all lists": Meaning(

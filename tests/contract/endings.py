@@ -262,6 +262,12 @@ MESSAGES = (
         "Check the proxy; report it if there is none.",
     ),
     Message(
+        a.NOT_THE_LIST,
+        "The answer was about something else than the list.",
+        "The API address is wrong, or a proxy answers in the place of Constant Contact.",
+        "Check the connection's API address and the proxy.",
+    ),
+    Message(
         a.NO_LIST,
         "No list has this id or number.",
         "It was deleted, or belongs to another account.",

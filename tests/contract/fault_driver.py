@@ -85,7 +85,7 @@ class Exports:
             open_transport=lambda: Wire(self.ledger),
             limiter=Pacer(clock=self.clock.monotonic_s, sleep=self.sleep),
             token_limiter=Pacer(interval_s=1.1, clock=self.clock.monotonic_s, sleep=self.sleep),
-            timeouts=Timeouts(read_s=TIME_OUT_S),
+            timeouts=Timeouts(read_s=TIME_OUT_S, upload_read_s=TIME_OUT_S),
             deadline=self.run.deadline,
             on_event=lambda event: self.words.append(repr(event)),
             clock=self.clock.utc_s,

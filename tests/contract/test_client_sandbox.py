@@ -198,7 +198,7 @@ async def test_a_job_that_shows_late_is_waited_for(box: Box, list_id: str) -> No
 
 async def test_a_time_out_is_reconciled(box: Box, list_id: str) -> None:
     box.script(Fault("file_import", "delay", seconds=2, when="after"))
-    async with open_client(box, timeouts=Timeouts(read_s=0.3)) as client:
+    async with open_client(box, timeouts=Timeouts(read_s=0.3, upload_read_s=0.3)) as client:
         receipt = await send(client, list_id)
     assert receipt.reconciled
     assert import_names(box) == [NAME]

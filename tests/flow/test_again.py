@@ -76,6 +76,39 @@ def test_interrupted_again_is_continued(
     assert names(done) == names(lost)
 
 
+@pytest.mark.parametrize("option", [[], ["--again"]])
+def test_again_whose_imports_are_still_under_way_waits_for_them(
+    world: World, export: Callable[..., Finished], option: list[str]
+) -> None:
+    assert export().code == 0
+    before = uploads(world)
+    world.box.script(Fault(operation="file_import", kind="duration", occurrence=2, seconds=20))
+    slow = export("--again", "--window-minutes", "0.15")
+    assert slow.code == 1
+    assert "1 still being imported" in slow.document["message"]
+    assert "continue, without --again" in slow.document["message"]
+    done = export(*option)
+    assert done.code == 0, done.document["message"]
+    assert uploads(world) == before + BATCHES
+    assert names(done) == names(slow)
+
+
+def test_again_of_which_every_import_failed_is_sent_once_more(
+    world: World, export: Callable[..., Finished]
+) -> None:
+    assert export().code == 0
+    before = uploads(world)
+    failing = Fault(operation="file_import", kind="outcome", state="failed", repeat=BATCHES)
+    world.box.script(failing)
+    lost = export("--again")
+    assert lost.code == 1
+    assert "Run the export again to send them once more" in lost.document["message"]
+    done = export()
+    assert done.document["status"] == "completed", done.document["message"]
+    assert uploads(world) == before + 2 * BATCHES
+    assert names(done) == names(lost)
+
+
 def test_again_of_a_delivery_that_is_not_complete_completes_it(
     world: World, export: Callable[..., Finished]
 ) -> None:

@@ -242,12 +242,15 @@ def test_error_messages_that_the_counters_do_not_tell_of_are_no_success(
     assert "more error messages than its counters" in done.document["notes"][0]
 
 
+@pytest.mark.parametrize("counts_in_collection", [True, False])
 def test_contacts_cut_off_without_a_word_fail_the_run_and_are_sent_anew(
-    connected: World, here: Callable[..., Finished], tmp_path: Path
+    connected: World, here: Callable[..., Finished], tmp_path: Path, counts_in_collection: bool
 ) -> None:
     with sandbox.running(SandboxSettings(body_limit_bytes=400)) as box:
         done = connect(Commands(connected.commands.env, tmp_path), box, tmp_path.name, tmp_path)
         assert done.code == 0, done.err
+        if not counts_in_collection:
+            box.script(Fault("activities", "missing", fields=("status",), repeat=1_000))
         list_id = box.add_list("Gold")
         world = World(box, connected.commands, tmp_path.name, list_id, here)
         profiles = write_profiles(tmp_path, list_id)

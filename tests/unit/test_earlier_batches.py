@@ -59,14 +59,15 @@ def test_complete_import_goes_before_one_at_work_and_a_short_one_does_not_count(
             assert (outcome.state, outcome.activity_id) == (BatchState.NOT_SENT, None)
 
 
-def test_latest_repeat_of_which_anything_was_accepted_is_gone_on_with() -> None:
+def test_latest_repeat_is_gone_on_with() -> None:
     session = session_after((name(), FULL), (name(number=2, repeat=1), AT_WORK))
     assert session.repeat == 1
     assert describe_batch(session, BATCH)[1] is None
     assert session.earlier_ids == {"at work"}
 
 
-def test_repeat_that_only_failed_does_not_count() -> None:
+def test_repeat_that_only_failed_is_to_be_sent_once_more() -> None:
     session = session_after((name(), FULL), (name(repeat=1), FAILED))
-    assert session.repeat == 0
-    assert describe_batch(session, BATCH)[1] is FULL
+    assert session.repeat == 1
+    assert describe_batch(session, BATCH)[1] is None
+    assert session.earlier_ids == {"failed"}

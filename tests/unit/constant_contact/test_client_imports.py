@@ -72,6 +72,17 @@ async def test_an_import_is_multipart_with_one_part_of_list_ids(stage: Any, answ
     assert (counts.total, counts.uploads, counts.polls, counts.retried) == (1, 1, 0, 0)
 
 
+async def test_an_upload_is_waited_for_as_long_as_an_exchange_may_take(
+    stage: Any, answer: Any
+) -> None:
+    stage.script.on(IMPORT, answer(201, job())).on(ACTIVITIES, jobs())
+    async with stage.client() as client:
+        await send(client)
+        assert [one async for one in client.iter_activities()] == []
+    waits = [request.extensions["timeout"]["read"] for request in stage.script.requests]
+    assert waits == [180.0, 60.0]
+
+
 @given(
     name=st.from_regex(r"[a-z0-9][A-Za-z0-9 ._-]{0,80}\.csv", fullmatch=True),
     list_ids=st.lists(st.uuids().map(str), min_size=1, max_size=50),

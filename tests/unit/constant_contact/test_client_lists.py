@@ -48,6 +48,24 @@ async def test_a_list_is_found_by_its_uuid(stage: Any, answer: Any) -> None:
     assert (found.list_id, found.name, found.membership_count) == (UUID, "News", 5)
 
 
+@pytest.mark.parametrize(
+    "body", [{"list_id": UUID.replace("7", "8"), "name": "Other"}, {"hello": 1}, {}, []]
+)
+async def test_an_answer_about_something_else_is_not_taken_for_the_list(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    stage.script.on(ONE, answer(200, body))
+    async with stage.client() as client:
+        with pytest.raises(MalformedAnswer, match="not of the list that was asked for"):
+            await client.resolve_list(UUID)
+
+
+async def test_an_id_in_other_letters_is_the_same(stage: Any, answer: Any) -> None:
+    stage.script.on(ONE, answer(200, {"list_id": UUID.upper()}))
+    async with stage.client() as client:
+        assert (await client.resolve_list(UUID)).list_id.lower() == UUID
+
+
 async def test_a_list_is_found_by_its_number(stage: Any, answer: Any) -> None:
     stage.script.on(
         XREFS, answer(200, {"xrefs": [{"sequence_id": "0016633325", "list_id": UUID}]})
@@ -93,20 +111,13 @@ async def test_a_fault_is_not_taken_for_an_unknown_list(stage: Any, answer: Any)
 
 
 @pytest.mark.parametrize("body", [{}, {"list_id": None}, {"list_id": ""}])
-async def test_an_answer_without_an_id_is_the_list_asked_for(
+async def test_an_answer_without_an_id_is_the_list_asked_for_if_it_has_a_name(
     stage: Any, answer: Any, body: Any
 ) -> None:
-    stage.script.on(ONE, answer(200, body))
+    stage.script.on(ONE, answer(200, {**body, "name": "News"}))
     async with stage.client() as client:
         found = await client.resolve_list(UUID)
-    assert (found.list_id, found.name) == (UUID, "")
-
-
-async def test_an_answer_that_is_no_object_is_no_list(stage: Any, answer: Any) -> None:
-    stage.script.on(ONE, answer(200, []))
-    async with stage.client() as client:
-        with pytest.raises(MalformedAnswer):
-            await client.resolve_list(UUID)
+    assert (found.list_id, found.name) == (UUID, "News")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_no_answer_makes_reading_fail(found: Any) -> None:
         ("failed", ActivityState.FAILED, True, True),
         ("timed_out", ActivityState.TIMED_OUT, True, True),
         ("time_out", ActivityState.TIMED_OUT, True, True),
+        ("canceled", ActivityState.CANCELLED, True, True),
         ("paused", ActivityState.UNKNOWN, False, False),
         (None, ActivityState.UNKNOWN, False, False),
         (7, ActivityState.UNKNOWN, False, False),
@@ -79,6 +80,26 @@ def test_a_state_that_we_do_not_know_counts_as_unfinished(
     assert activity is not None
     assert activity.state is state
     assert (state.is_finished, state.is_failed) == (is_finished, is_failed)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ({"percent_done": 100, "status": {"person_count": 2}}, ActivityState.COMPLETED),
+        ({"completed_at": "2026-11-23T10:00:00Z", "status": {"person_count": 0}},
+         ActivityState.COMPLETED),
+        ({"percent_done": 99, "status": {"person_count": 2}}, ActivityState.UNKNOWN),
+        ({"percent_done": 100}, ActivityState.UNKNOWN),
+        ({"percent_done": 100, "status": {"person_count": 2}, "state": "archived"},
+         ActivityState.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_an_import_without_a_state_has_ended_when_it_counts_people(
+    said: dict[str, Any], state: ActivityState
+) -> None:
+    activity = Activity.from_json({"activity_id": "a1", **said})
+    assert activity is not None
+    assert activity.state is state
 
 
 @pytest.mark.parametrize(
