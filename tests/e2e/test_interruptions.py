@@ -101,7 +101,7 @@ def test_stopped_while_uploading_tells_what_is_not_known_and_continues(
     assert "Run the same export again to continue" in document["message"]
     assert json.loads((profiles.parent / "report" / "outcome.json").read_text()) == document
     state = last_run(world)["state"]
-    assert (state["type"], state["message"]) == ("FAILED", document["message"])
+    assert (state["type"], state["message"]) == ("CANCELLED", document["message"])
 
     world.box.clear_script()
     again = world.export(*options(profiles))

@@ -211,6 +211,28 @@ async def test_run_of_the_same_export_that_is_due_or_under_way_goes_first(
 
 
 @pytest.mark.anyio
+async def test_backfill_stops_where_who_goes_first_is_kept_from_it(
+    client: SyncPrefectClient, save: Callable[..., UUID]
+) -> None:
+    deployment = save()
+    nightly = client.create_flow_run_from_deployment(deployment, name="the nightly one")
+    late = State(type=StateType.SCHEDULED, name="Late")
+    client.set_flow_run_state(nightly.id, late, force=True)
+    queue = client.read_flow_run(nightly.id).work_queue_id
+    assert queue is not None
+    client.request(
+        "PATCH", "/work_queues/{id}", path_params={"id": queue}, json={"is_paused": True}
+    )
+    backfill, _ = begin()
+    unsent = await deliver_through(
+        backfill, backfill.snapshots[0], on_begin=be_told, sleep=acting()
+    )
+    assert unsent.state is SnapshotState.NOT_BEGUN
+    assert "the nightly one of the same export is due, and goes first" in backfill.stop
+    assert f"default of the pool {POOL} is paused" in backfill.stop
+
+
+@pytest.mark.anyio
 async def test_backfill_stops_where_the_pool_is_paused_and_finds_its_run_again(
     client: SyncPrefectClient, save: Callable[..., UUID]
 ) -> None:

@@ -21,7 +21,7 @@ from schemas.backfill import BackfillRequest, BackfillStatus, Snapshot, Snapshot
 from schemas.export import AttributeMapping, ExportRequest
 from tasks import backfill as backfill_module
 from tasks.backfill import Backfill, choose_next, conclude_backfill, note_end, note_stopped
-from tasks.backfill_plan import _judge, expect_requests, list_dates
+from tasks.backfill_plan import _judge, _require_folder, expect_requests, list_dates
 from tasks.backfill_records import Attempt, judge_attempts, list_known_dates, tag_range, tag_run
 from tasks.backfill_runs import _parameters
 from tasks.errors import BackfillRefused, QuotaTooSmall
@@ -244,6 +244,39 @@ async def test_next_begins_after_a_failure_only_where_told_and_never_without_quo
     outcome = conclude_backfill(backfill)
     assert not outcome.ended_well
     assert ("Run the same backfill again" in outcome.message) is (chosen == 1)
+
+
+def test_range_of_which_no_snapshot_is_there_has_not_been_delivered() -> None:
+    nothing = [SnapshotState.MISSING] * 2
+    outcome = conclude_backfill(backfill_of(*nothing, allow_missing=True))
+    assert outcome.status is BackfillStatus.INCOMPLETE
+    assert not outcome.ended_well
+
+
+@pytest.mark.parametrize(
+    ("profiles", "is_refused"),
+    [("{as_of}.parquet", True), ("/data/{as_of}.parquet", False), ("s3://b/{as_of}", False)],
+)
+def test_snapshots_in_a_folder_of_another_machine_are_not_taken_for_missing(
+    tmp_path: Path, profiles: str, is_refused: bool
+) -> None:
+    template = ExportRequest(**{**TEMPLATE, "profiles": profiles})
+    backfill = Backfill(asked(), template, export="nightly", folder=tmp_path / "elsewhere")
+    if is_refused:
+        with pytest.raises(BackfillRefused, match=r"elsewhere, which is not on this machine"):
+            _require_folder(backfill)
+    else:
+        _require_folder(backfill)
+    backfill.folder = tmp_path
+    _require_folder(backfill)
+
+
+def test_what_a_backfill_of_a_worker_waits_for_is_in_its_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", "segment_export"):
+        backfill_of().listener.on_note("The run nightly of the same export goes first.")
+    assert "goes first" in caplog.text
 
 
 @pytest.mark.parametrize(("allow_missing", "ended_well"), [(True, True), (False, False)])

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from cli.errors import CommandRefused
+from cli.prefect_api import QUIET_PREFECT, isolate_prefect
 from cli.progress import plain_lines
 from cli.request import build_request
 from cli.sample_profiles import build_profiles
@@ -83,6 +84,25 @@ def test_sample_profiles_are_the_same_each_time_and_hold_every_kind_of_flaw() ->
     assert profiles["EMail"].null_count() == 20
     assert profiles.filter(~pl.col("EMail").str.contains("@")).height == 20
     assert profiles.filter(pl.col("FirstName").str.len_chars() > 50).height == 4
+
+
+def test_trying_it_out_touches_no_prefect_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = (
+        "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_HOME", "PREFECT_UI_URL",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_HOST",
+        "PREFECT_SERVER_API_AUTH_STRING",
+    )  # fmt: skip
+    for name in {*named, *(name for name in os.environ if name.startswith("PREFECT_"))}:
+        monkeypatch.setenv(name, "production")  # and so all of it is put back
+    isolate_prefect(tmp_path / "here")
+    left = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+    assert {name for name, value in left.items() if value == "production"} <= QUIET_PREFECT.keys()
+    home = tmp_path / "here" / "prefect"
+    assert left["PREFECT_HOME"] == str(home)
+    database = left["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert database == f"sqlite+aiosqlite:///{home}/prefect.db"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=lambda s: s.name)
