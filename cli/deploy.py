@@ -25,9 +25,14 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
     """
     require_server("to deploy to")
     changes = []
+    server = configured_api_url()
     try:
         with prefect_api(lambda _: None):
-            for change in deploy(file):
+            coming = deploy(file)
+            if not as_json:
+                sys.stdout.write(f"Prefect server: {server}\n")
+                sys.stdout.flush()
+            for change in coming:
                 changes.append(change)
                 if not as_json:
                     _tell(change)
@@ -38,7 +43,8 @@ def deploy_exports(file: Path, *, as_json: bool) -> None:
     except DeploymentFailed as error:
         raise CommandFailed(str(error)) from error
     if as_json:
-        sys.stdout.write(json.dumps({"changes": [asdict(one) for one in changes]}, indent=2) + "\n")
+        document = {"server": server, "changes": [asdict(one) for one in changes]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
     advice = advise(standing) if standing else ""
     sys.stdout.write(f"{advice or 'A worker is alive: what is due is carried out.'}\n")

@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +15,11 @@ from rich.table import Table
 
 from cli.embedded import configured_api_url
 from cli.naming import command_path
-from cli.prefect_api import prefect_api
-from cli.save import refusing
+from cli.save import asking_server, refusing
 from cli.work_pools import advise
 from deployments.export_editing import ExportFile, open_file
-from deployments.export_entry import is_export, list_parts
+from deployments.export_entry import is_export, list_parts, list_switches
 from deployments.schedules import describe_schedule
-from deployments.server import prefect_server
 from deployments.server_exports import (
     LastRun,
     is_paused,
@@ -116,16 +113,6 @@ def read_file(file: Path, *, is_needed: bool) -> ExportFile:
     return open_file(file)
 
 
-@contextmanager
-def asking_server() -> Iterator[SyncPrefectClient | None]:
-    """Give a client of the configured server; None where there is none."""
-    if configured_api_url() is None:
-        yield None
-        return
-    with prefect_api(lambda _: None), prefect_server() as client:
-        yield client
-
-
 def _read_pools(
     client: SyncPrefectClient, deployed: Iterable[DeploymentResponse]
 ) -> list[PoolStanding]:
@@ -150,8 +137,11 @@ def _list_one(
         on_server=True,
         connection=str(request.get("connection", "")),
         list_id=str(request.get("list_id", "")),
-        runs=[describe_schedule(one.schedule.model_dump()) for one in deployed.schedules]
-        + [describe_automation(one) for one in triggers],
+        runs=[
+            describe_schedule({**one.schedule.model_dump(), "active": one.active})
+            for one in deployed.schedules
+        ]
+        + [_mark(describe_automation(one), is_on=one.enabled) for one in triggers],
         paused=is_paused(deployed, triggers),
         last_run=read_last_run(client, deployed),
         next_run=read_next_run(client, deployed),
@@ -161,16 +151,26 @@ def _list_one(
 def _list_entry(name: str, entry: dict[str, Any], *, is_asked: bool) -> Listed:
     request = _as_dict(_as_dict(entry.get("parameters")).get("request"))
     schedules, triggers = list_parts(entry, "schedules"), list_parts(entry, "triggers")
-    switches = [one.get("active") for one in schedules] + [one.get("enabled") for one in triggers]
+    switches = list_switches(entry)
     return Listed(
         name=name,
         in_file=True,
         on_server=False if is_asked else None,
         connection=str(request.get("connection", "")),
         list_id=str(request.get("list_id", "")),
-        runs=[*map(describe_schedule, schedules), *map(describe_trigger, triggers)],
+        runs=[
+            *map(describe_schedule, schedules),
+            *(
+                _mark(describe_trigger(one), is_on=one.get("enabled") is not False)
+                for one in triggers
+            ),
+        ],
         paused=bool(switches) and all(switch is False for switch in switches),
     )
+
+
+def _mark(trigger: str, *, is_on: bool) -> str:
+    return trigger if is_on else f"{trigger} (off)"
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

@@ -11,10 +11,16 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
 from cli.errors import CommandRefused
-from cli.exports import asking_server, read_file
+from cli.exports import read_file
 from cli.naming import command_path
 from cli.near_names import suggest_names
-from cli.save import confirm, refusing, require_export_name
+from cli.save import (
+    asking_server,
+    confirm,
+    refusing,
+    require_export_name,
+    require_new_name,
+)
 from deployments.changes import DeploymentRefused
 from deployments.export_editing import ExportFile, write_file
 from deployments.export_entry import (
@@ -22,6 +28,7 @@ from deployments.export_entry import (
     detach,
     is_export,
     list_parts,
+    list_switches,
     set_active,
     set_schedule,
 )
@@ -29,8 +36,11 @@ from deployments.export_file import check_text
 from deployments.schedules import DEFAULT_SLUG, describe_schedule, make_schedule
 from deployments.server_exports import (
     detach_export,
+    find_schedule,
     put_schedule,
     read_exports_on_server,
+    read_switches,
+    read_triggers,
     remove_export,
     remove_schedules,
     set_export_active,
@@ -43,8 +53,11 @@ ServerChange = Callable[[SyncPrefectClient, DeploymentResponse], None]
 
 def set_export_pause(name: str, file: Path, *, active: bool, as_json: bool) -> None:
     """Pause or resume what starts an export by itself; it can be run by hand all the same."""
+    is_known = False  # to the server, once this is done
 
     def settle(entry: Entry | None, export: DeploymentResponse | None) -> str:
+        nonlocal is_known
+        is_known = export is not None
         starts = entry is None or entry.get("schedules") or entry.get("triggers")
         if not (starts or (export and export.schedules)):
             raise CommandRefused(
@@ -58,7 +71,9 @@ def set_export_pause(name: str, file: Path, *, active: bool, as_json: bool) -> N
     change_export(
         name,
         file,
-        lambda opened, at: opened.change(name, at, lambda entry: set_active(entry, active=active)),
+        lambda opened, at: opened.change(
+            name, at, lambda entry: set_active(entry, active=active, is_known=is_known)
+        ),
         lambda client, export: set_export_active(client, export, active=active),
         settle=settle,
         as_json=as_json,
@@ -83,34 +98,72 @@ def schedule_export(
         return
     with refusing():
         schedule = make_schedule(**spec)
+    is_unnamed = not spec["slug"]
 
     def settle(entry: Entry | None, export: DeploymentResponse | None) -> str:
-        if not spec["slug"]:
+        if is_unnamed:
             schedule["slug"] = _choose_slug(name, entry, export)
-        return f"{name} has the schedule {schedule['slug']}: {describe_schedule(schedule)}."
+        if _is_off(schedule["slug"], entry, export, or_unnamed=is_unnamed):
+            schedule["active"] = False
+        return _phrase_schedule(name, schedule)
 
     change_export(
         name,
         file,
         lambda opened, at: opened.change(name, at, lambda entry: set_schedule(entry, schedule)),
-        lambda client, export: put_schedule(client, export, schedule),
+        lambda client, export: put_schedule(client, export, schedule, or_unnamed=is_unnamed),
         settle=settle,
         as_json=as_json,
     )
 
 
 def _choose_slug(name: str, entry: Entry | None, export: DeploymentResponse | None) -> str:
-    """Find which schedule is meant where there is but one."""
+    """Find which schedule is meant where there is but one; one of Prefect's UI has no slug."""
     written = list_parts(entry or {}, "schedules")
     in_file = [str(one.get("slug") or DEFAULT_SLUG) for one in written]
-    on_server = [one.slug or DEFAULT_SLUG for one in export.schedules] if export else []
-    slugs = list(dict.fromkeys([*in_file, *on_server]))
-    if len(slugs) > 1:
+    on_server = [one.slug for one in export.schedules] if export else []
+    slugs = list(dict.fromkeys([*in_file, *filter(None, on_server)]))
+    unnamed = on_server.count(None)
+    if len(slugs) > 1 or (unnamed and len(on_server) > 1):
+        known = [*slugs, *([f"{unnamed} of Prefect's UI without a slug"] if unnamed else [])]
         raise CommandRefused(
             f"{name} has several schedules: say with --slug which is to change "
-            f"({', '.join(slugs)}), or give a new slug to add one."
+            f"({', '.join(known)}), or give a new slug to add one."
         )
     return slugs[0] if slugs else DEFAULT_SLUG
+
+
+def _is_off(
+    slug: str, entry: Entry | None, export: DeploymentResponse | None, *, or_unnamed: bool
+) -> bool:
+    """Say whether a schedule is off: the one that it changes is, or else all others are.
+
+    Where the file says nothing of a switch, the server's stays as it is.
+    """
+    written = list_parts(entry or {}, "schedules")
+    in_file = [one.get("active") for one in written if one.get("slug") == slug]
+    found = find_schedule(export, slug, or_unnamed=or_unnamed) if export else None
+    on_server = [found.active] if found else []
+    if not (in_file or on_server):
+        in_file, on_server = list_switches(entry or {}), _ask_switches(export)
+    said = [one for one in in_file if one is not None or not on_server]
+    switches = [*said, *on_server]
+    return bool(switches) and all(one is False for one in switches)
+
+
+def _ask_switches(export: DeploymentResponse | None) -> list[bool]:
+    if export is None:
+        return []
+    with asking_server() as client:
+        return read_switches(export, read_triggers(client, export)) if client else []
+
+
+def _phrase_schedule(name: str, schedule: dict[str, Any]) -> str:
+    told = f"{name} has the schedule {schedule['slug']}: {describe_schedule(schedule)}."
+    if schedule.get("active") is not False:
+        return told
+    resume = f"{command_path('segment-export')} exports resume {shlex.quote(name)}"
+    return f"{told} It is off; `{resume}` switches on all that starts {name} by itself."
 
 
 def detach_saved(name: str, file: Path, *, as_json: bool) -> None:
@@ -153,6 +206,7 @@ def duplicate_saved(name: str, new_name: str, file: Path, *, as_json: bool) -> N
     def copy(opened: ExportFile, entrypoint: str) -> None:
         if opened.find(new_name, entrypoint) is not None:
             raise DeploymentRefused(f"There is an export {new_name} already; choose another name.")
+        require_new_name(new_name, file)
         opened.duplicate(name, entrypoint, new_name)
 
         def settle(entry: Any) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
+from prefect.client.orchestration import SyncPrefectClient
 from rich.console import Console
 
+from cli.embedded import configured_api_url
 from cli.errors import CommandFailed, CommandRefused
 from cli.naming import command_path
 from cli.prefect_api import prefect_api
@@ -17,6 +19,8 @@ from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.export_editing import ExportFile, open_file, write_file
 from deployments.export_entry import Saving, is_export, make_entry
 from deployments.export_file import check_text
+from deployments.server import prefect_server
+from deployments.server_exports import read_exports_on_server
 from pipeline import check_coming_source
 from schemas.export import ExportRequest
 from tasks.connection import open_client
@@ -44,6 +48,8 @@ def save_export(
         )
     with refusing():
         opened = edit_file(saving, file, replace=replace)
+        if not replace:
+            require_new_name(saving.name, file)
     destination, unchecked = check_export(saving, file.absolute().parent)
     diff = opened.diff(file.name)
     if not as_json:
@@ -112,6 +118,21 @@ def require_export_name(name: str) -> None:
         )
 
 
+def require_new_name(name: str, file: Path) -> None:
+    """Refuse a name that another's export has on the configured server, if there is one.
+
+    Raises:
+        DeploymentRefused: the next `deploy` would overwrite that.
+    """
+    with asking_server() as client:
+        if client and name in read_exports_on_server(client):
+            raise DeploymentRefused(
+                f"The Prefect server at {configured_api_url()} has an export {name} that "
+                f"{file.name} has not, and `{command_path('segment-export')} deploy` would "
+                "overwrite it. Choose another name; if it is yours, `save` it with --replace."
+            )
+
+
 def check_export(saving: Saving, folder: Path) -> tuple[Destination, str]:
     """Check source, columns, segments, connection, list and custom fields; nothing is sent.
 
@@ -159,6 +180,16 @@ async def ask_destination(request: ExportRequest) -> Destination:
     with new_session(request) as session:
         async with open_client(session):
             return await find_destination(session)
+
+
+@contextmanager
+def asking_server() -> Iterator[SyncPrefectClient | None]:
+    """Give a client of the configured server; None where there is none."""
+    if configured_api_url() is None:
+        yield None
+        return
+    with prefect_api(lambda _: None), prefect_server() as client:
+        yield client
 
 
 @contextmanager

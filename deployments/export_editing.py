@@ -1,13 +1,15 @@
 """Change one saved export in its file, and leave every other line of the file as it is.
 
 Each change is made twice. YAML is read with its comments and anchors, changed and written out;
-of what comes out only the lines of the export in question are taken, and put into the text.
+of what comes out only the lines of the export in question are taken, of those only the ones that
+say something new, and put into the text.
 """
 
 import difflib
+import io
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,19 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from deployments.changes import DeploymentRefused
-from deployments.export_yaml import copy_sharing, list_shared, parse, to_plain, to_yaml, write
+from deployments.export_yaml import (
+    carry_over,
+    copy_sharing,
+    indent_of,
+    is_aside,
+    is_comment,
+    list_shared,
+    parse,
+    to_plain,
+    to_yaml,
+    without_own_comments,
+    write,
+)
 
 NEW_FILE = """\
 # yaml-language-server: $schema=https://raw.githubusercontent.com/PrefectHQ/prefect/main/schemas/prefect.yaml.schema.json
@@ -48,16 +62,22 @@ class ExportFile:
 
     def __init__(self, text: str) -> None:
         self.before = text
-        self.text = text
-        parse(text)
+        self._text = _with_plain_ends(text)
+        parse(self._text)
+
+    @property
+    def text(self) -> str:
+        """The text as it is to be written: its lines end as they did before."""
+        return _with_ends_of(self.before, self._text)
 
     def find(self, name: str, entrypoint: str = "") -> CommentedMap | None:
         """Find an export by its name; another flow's may have the same, with its entrypoint."""
-        return next((one for one in _entries(parse(self.text)) if _is(one, name, entrypoint)), None)
+        entries = _entries(parse(self._text))
+        return next((one for one in entries if _is(one, name, entrypoint)), None)
 
     def entries(self) -> list[CommentedMap]:
         """List the entries of the file, whatever they deploy."""
-        return list(_entries(parse(self.text)))
+        return list(_entries(parse(self._text)))
 
     def save(self, entry: dict[str, Any], *, sharing: Sequence[str] = ()) -> None:
         """Put an export into the file, in the place of one of its name or at the end.
@@ -67,7 +87,7 @@ class ExportFile:
             sharing: keys whose values are taken from what the file shares, where it has the same.
         """
         self._lay_out()
-        document = parse(self.text)
+        document = parse(self._text)
         shared = list_shared(document)
         for key in sharing:
             entry[key] = next((one for one in shared if one == entry[key]), entry[key])
@@ -87,7 +107,7 @@ class ExportFile:
     def change(self, name: str, entrypoint: str, change: Callable[[CommentedMap], None]) -> None:
         """Change an export by a function that is given its keys and values."""
         self._lay_out()
-        document = parse(self.text)
+        document = parse(self._text)
         entries = _entries(document)
         place = _place_of(entries, name, entrypoint)
         if place is None:
@@ -98,7 +118,7 @@ class ExportFile:
     def duplicate(self, name: str, entrypoint: str, new_name: str) -> None:
         """Put a copy of an export at the end of the file, under another name."""
         self._lay_out()
-        document = parse(self.text)
+        document = parse(self._text)
         entries = _entries(document)
         place = _place_of(entries, name, entrypoint)
         if place is None:
@@ -109,39 +129,31 @@ class ExportFile:
         self._take_over(document, len(entries) - 1, is_new=True)
 
     def remove(self, name: str, entrypoint: str) -> None:
-        """Take an export out of the file.
+        """Take an export out of the file, with the comments right above it.
 
         Raises:
             DeploymentRefused: others refer to a part of it.
         """
         self._lay_out()
-        entries = _entries(parse(self.text))
+        entries = _entries(parse(self._text))
         place = _place_of(entries, name, entrypoint)
         if place is None:
             return
         kept = [to_plain(one) for one in entries if one is not entries[place]]
-        lines = self.text.splitlines(keepends=True)
-        begin, end = _lines_of(self.text, place)
-        while begin > 0 and not lines[begin - 1].strip():
-            begin -= 1  # the empty line that set it apart
-        text = "".join(lines[:begin] + lines[end:])
-        try:
-            left = [to_plain(one) for one in _entries(parse(text))]
-        except DeploymentRefused:
-            left = []
-        if left != kept:
+        text = _without(self._text, place)
+        if not _reads_as(text, kept):
             raise DeploymentRefused(
                 f"Other exports refer to a part of {name} (by its anchor, with `*`). Move that "
                 "part below `definitions:` by hand, and run this again."
             )
-        self.text = text
+        self._text = text
 
     def diff(self, file_name: str) -> str:
         """Show the changes as a unified diff; nothing when there is none."""
         return "".join(
             difflib.unified_diff(
-                self.before.splitlines(keepends=True),
-                self.text.splitlines(keepends=True),
+                _with_plain_ends(self.before).splitlines(keepends=True),
+                self._text.splitlines(keepends=True),
                 f"{file_name} (now)",
                 f"{file_name} (then)",
             )
@@ -149,7 +161,7 @@ class ExportFile:
 
     def _lay_out(self) -> None:
         """Have exports on lines of their own, as each change is one of lines."""
-        document = parse(self.text)
+        document = parse(self._text)
         exports = document.get("deployments")
         is_list_of_lines = exports is None or (exports and not exports.fa.flow_style())
         if "deployments" in document and is_list_of_lines and not document.fa.flow_style():
@@ -159,26 +171,17 @@ class ExportFile:
             exports.fa.set_block_style()
         else:
             document["deployments"] = None
-        self.text = write(document, self.text)
+        self._text = write(document, self._text)
 
     def _take_over(self, document: CommentedMap, place: int, *, is_new: bool) -> None:
         """Take the lines of one export out of a changed document into the text."""
         wanted = [to_plain(one) for one in document["deployments"]]
-        written = write(document, self.text)
-        begin, end = _lines_of(written, place)
-        lines = written.splitlines(keepends=True)[begin:end]
-        old = self.text.splitlines(keepends=True)
-        if old and not old[-1].endswith("\n"):
-            old[-1] += "\n"
-        if is_new:
-            at = _end_of_exports(self.text, old)
-            is_apart = at == 0 or not old[at - 1].strip() or old[at - 1].startswith("deployments:")
-            self.text = "".join([*old[:at], *([] if is_apart else ["\n"]), *lines, *old[at:]])
-        else:
-            begin, end = _lines_of(self.text, place)
-            self.text = "".join([*old[:begin], *lines, *old[end:]])
-        if [to_plain(one) for one in _entries(parse(self.text))] != wanted:
-            self.text = written  # an unusual layout: all of it as it is written out
+        written = write(document, self._text)
+        found = (
+            _added(self._text, written, place) if is_new else _changed(self._text, written, place)
+        )
+        # Where the layout is unusual: all of it as it is written out.
+        self._text = next((text for text in found if _reads_as(text, wanted)), written)
 
 
 def open_file(file: Path, *, may_be_new: bool = False) -> ExportFile:
@@ -188,7 +191,7 @@ def open_file(file: Path, *, may_be_new: bool = False) -> ExportFile:
         DeploymentRefused: it cannot be read, or is no such file.
     """
     try:
-        return ExportFile(file.read_text(encoding="utf-8"))
+        return ExportFile(_read_text(file))
     except FileNotFoundError:
         if may_be_new:
             opened = ExportFile(NEW_FILE)
@@ -222,7 +225,12 @@ def write_file(file: Path, text: str, *, before: str | None = None) -> None:
     temporary = ""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
+            "w",
+            encoding="utf-8",
+            newline="",
+            dir=target.parent,
+            prefix=f".{target.name}.",
+            delete=False,
         ) as output:
             temporary = output.name
             output.write(text)
@@ -242,11 +250,86 @@ def write_file(file: Path, text: str, *, before: str | None = None) -> None:
 def _read_again(file: Path) -> str:
     """Read a file that may not be there yet."""
     try:
-        return file.read_text(encoding="utf-8")
+        return _read_text(file)
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise DeploymentRefused(f"{file} cannot be read ({type(error).__name__}).") from error
+
+
+def _read_text(file: Path) -> str:
+    """Read a file, its lines ending as they do there."""
+    return file.read_bytes().decode()
+
+
+def _with_plain_ends(text: str) -> str:
+    return io.StringIO(text, newline=None).read()
+
+
+def _with_ends_of(before: str, text: str) -> str:
+    """End the lines of a text as those of before do; new ones as most of them do."""
+    if "\r" not in before:
+        return text
+    old = before.splitlines(keepends=True)
+    most = "\r\n" if before.count("\r\n") * 2 > before.count("\n") else "\n"
+    new = text.splitlines(keepends=True)
+    lines = [line.replace("\n", most) for line in new]
+    plain = [_with_plain_ends(line) for line in old]
+    same = difflib.SequenceMatcher(None, plain, new, autojunk=False)
+    for begin, at, count in same.get_matching_blocks():
+        lines[at : at + count] = old[begin : begin + count]
+    return "".join(lines)
+
+
+def _added(text: str, written: str, place: int) -> Iterator[str]:
+    """Put an export that is written out at the end of a text."""
+    begin, end = _lines_of(written, place)
+    lines = written.splitlines(keepends=True)[begin:end]
+    old = _with_last_end(text).splitlines(keepends=True)
+    at = _end_of_exports(text, old)
+    is_apart = at == 0 or not old[at - 1].strip() or old[at - 1].startswith("deployments:")
+    yield "".join([*old[:at], *([] if is_apart else ["\n"]), *lines, *old[at:]])
+
+
+def _changed(text: str, written: str, place: int) -> Iterator[str]:
+    """Put an export that is written out into a text: the way that keeps most of it first."""
+    old, new = (range(*_lines_of(one, place)) for one in (text, written))
+    carried = "".join(carry_over(_with_last_end(text), written, place, (old, new)))
+    if carried:
+        yield _replaced(text, old, carried)
+    yield _replaced(text, old, "".join(written.splitlines(keepends=True)[new.start : new.stop]))
+    if carried:
+        yield _replaced(written, new, carried)
+
+
+def _replaced(text: str, lines: range, by: str) -> str:
+    old = _with_last_end(text).splitlines(keepends=True)
+    return "".join([*old[: lines.start], by, *old[lines.stop :]])
+
+
+def _with_last_end(text: str) -> str:
+    return text if text.endswith("\n") or not text else f"{text}\n"
+
+
+def _without(text: str, place: int) -> str:
+    """Leave an export out, with its comments and the empty line that set it apart."""
+    lines = text.splitlines(keepends=True)
+    begin, end = _lines_of(text, place)
+    column = indent_of(lines[begin])
+    while end < len(lines) and is_comment(lines[end]) and indent_of(lines[end]) > column:
+        end += 1  # comments at the end of it
+    above = without_own_comments(lines[:begin], column)
+    while above and not above[-1].strip():
+        above.pop()
+    return "".join(above + lines[end:])
+
+
+def _reads_as(text: str, wanted: list[Any]) -> bool:
+    """Say whether a text has just these exports."""
+    try:
+        return [to_plain(one) for one in _entries(parse(text))] == wanted
+    except DeploymentRefused:
+        return False
 
 
 def _entries(document: CommentedMap) -> CommentedSeq:
@@ -268,7 +351,7 @@ def _lines_of(text: str, place: int) -> tuple[int, int]:
     begin = entries[place].lc.line
     if place + 1 < len(entries):
         end = entries[place + 1].lc.line
-        while end > begin + 1 and _is_aside(lines[end - 1]):
+        while end > begin + 1 and is_aside(lines[end - 1]):
             end -= 1  # comments before the next one are the next one's
     else:
         end = _end_of_exports(text, lines)
@@ -281,10 +364,6 @@ def _end_of_exports(text: str, lines: list[str]) -> int:
     begin = document.lc.key("deployments")[0]
     following = [document.lc.key(key)[0] for key in document if document.lc.key(key)[0] > begin]
     end = min(following, default=len(lines))
-    while end > begin + 1 and _is_aside(lines[end - 1]):
+    while end > begin + 1 and is_aside(lines[end - 1]):
         end -= 1
     return end
-
-
-def _is_aside(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith("#")

@@ -1,12 +1,13 @@
 """What a saved export is made of in its file, and the changes that can be made to one."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from deployments.changes import DeploymentRefused
 from deployments.export_yaml import copy_apart, is_shared, list_shared, merged, to_yaml
@@ -18,6 +19,8 @@ FLOW = "export-segment"
 
 _ENTRYPOINT = "flows/export_segment.py:export_segment"
 _INSTALLED_ENTRYPOINT = "flows.export_segment.export_segment"
+_AFTER_SCHEDULES = {"triggers", "parameters", "work_pool"}
+_TIMES = ("cron", "interval", "rrule", "timezone", "anchor_date", "day_or")
 
 
 class Overlap(StrEnum):
@@ -75,48 +78,77 @@ def make_entry(saving: Saving, folder: Path) -> dict[str, Any]:
 
 def is_export(entry: Mapping[str, Any]) -> bool:
     """Say whether an entry is an export, and not a deployment of another flow."""
-    path = str(entry.get("entrypoint", "")).replace(".py:", ".").replace(":", ".")
-    is_ours = path.replace("/", ".").endswith(_INSTALLED_ENTRYPOINT)
+    is_ours = flow_path(str(entry.get("entrypoint", ""))).endswith(_INSTALLED_ENTRYPOINT)
     return is_ours and isinstance(entry.get("name"), str)
 
 
-def list_parts(entry: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+def flow_path(entrypoint: str) -> str:
+    """Give where a flow is, in the one way for both that Prefect takes: file:name, module.name."""
+    path = posixpath.normpath(entrypoint).replace(".py:", ".").replace(":", ".")
+    return path.replace("/", ".")
+
+
+def list_parts(entry: Mapping[str, Any], part: str) -> list[Any]:
     """List the schedules or triggers of an entry, those left aside that Prefect fills in."""
     found = entry.get(part)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def set_active(entry: CommentedMap, *, active: bool) -> None:
+def list_switches(entry: Mapping[str, Any]) -> list[Any]:
+    """List what an entry says of whether its schedules and triggers are on; None where nothing."""
+    schedules, triggers = list_parts(entry, "schedules"), list_parts(entry, "triggers")
+    return [one.get("active") for one in schedules] + [one.get("enabled") for one in triggers]
+
+
+def set_active(entry: CommentedMap, *, active: bool, is_known: bool = True) -> None:
     """Pause or resume all that starts an export by itself.
 
     Pausing is written down. Without a word about it a schedule keeps the server's own switch when
-    it is deployed again; a trigger is made anew, and is on.
+    it is deployed again; a trigger is made anew, and is on. So resuming is written down where the
+    server does not know of it yet.
     """
     for part, switch in (("schedules", "active"), ("triggers", "enabled")):
         if not list_parts(entry, part):
             continue
         _own(entry, part)
         for one in list_parts(entry, part):
-            if active:
-                one.pop(switch, None)
-            else:
+            if not active:
                 one[switch] = False
+            elif part == "schedules" and not is_known:
+                one[switch] = True
+            else:
+                one.pop(switch, None)
 
 
 def set_schedule(entry: CommentedMap, spec: Mapping[str, Any]) -> None:
-    """Put a schedule in the place of the one with its slug, or beside the others."""
+    """Change when the schedule with a slug runs, or put another beside the others.
+
+    One that is there keeps its switch, and whatever else it says.
+    """
     if not isinstance(entry.get("schedules"), list):
         clear_schedules(entry)
-        place = next((at for at, key in enumerate(entry) if key in {"triggers", "parameters"}), 0)
-        entry.insert(place, "schedules", [])
+        keys = list(entry)
+        place = next((at for at, key in enumerate(keys) if key in _AFTER_SCHEDULES), len(keys))
+        entry.insert(place, "schedules", CommentedSeq())
     _own(entry, "schedules")
-    schedules = entry["schedules"]
-    for at, one in enumerate(schedules):
-        if isinstance(one, dict) and one.get("slug") == spec["slug"]:
-            kept = {"active": one["active"]} if "active" in one else {}
-            schedules[at] = to_yaml({**spec, **kept})
+    for one in entry["schedules"]:
+        if isinstance(one, CommentedMap) and one.get("slug") == spec["slug"]:
+            _set_times(one, spec)
             return
-    schedules.append(to_yaml(dict(spec)))
+    entry["schedules"].append(to_yaml(dict(spec)))
+
+
+def _set_times(schedule: CommentedMap, spec: Mapping[str, Any]) -> None:
+    """Write down when a schedule runs, in the place of when it did."""
+    place = next((at for at, key in enumerate(schedule) if key in _TIMES), len(schedule))
+    for key in _TIMES:
+        if key in schedule and key not in spec:
+            del schedule[key]
+    for key in reversed([key for key in spec if key in _TIMES]):
+        if key not in schedule:
+            schedule.insert(place, key, to_yaml(spec[key]))
+        elif schedule[key] != spec[key]:
+            schedule[key] = to_yaml(spec[key])
 
 
 def clear_schedules(entry: CommentedMap) -> None:
@@ -153,7 +185,7 @@ def attach(entry: CommentedMap, connection: str) -> None:
 
 def _own(entry: CommentedMap, part: str) -> None:
     """Make a part of an entry its own, where it shares any of it with others."""
-    if list_shared(entry[part]):
+    if list_shared(entry[part]) or any(one.merge for one in list_parts(entry, part)):
         entry[part] = copy_apart(entry[part])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.changes import DeploymentRefused
 from deployments.entry_parameters import find_parameter_problem
+from deployments.export_entry import FLOW, flow_path, is_export
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S, is_safe
 from deployments.schedules import explain_schedule
 from deployments.triggers import explain_trigger
+from pipeline import export_slug
 from schemas.problems import phrase_problem
+
+_OWN_KEYS = "x-"  # begin the keys that people keep for themselves, as in files of other tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ def check_text(text: str, file: Path) -> list[SavedExport]:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DeploymentRefused(f"{file} is not YAML{_place(error)}. Mend it there.") from error
+    if isinstance(content, dict) and (trouble := _explain_keys(content)):
+        raise DeploymentRefused(f"{file.name}: {trouble}")
     entries = content.get("deployments") if isinstance(content, dict) else None
     if not entries or not isinstance(entries, list):
         raise DeploymentRefused(f"{file} has no list of exports under `deployments:`.")
@@ -77,6 +84,44 @@ def find_problems(entries: list[Any], folder: Path) -> Iterator[str]:
                 return
         for problem in _problems_of(entry, folder):
             yield f"export {entry['name']}: {problem}"
+    yield from _problems_of_names(entries)
+
+
+def _problems_of_names(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Find entries that would be one on the server, or whose histories would."""
+    places: dict[tuple[str, str], int] = {}
+    names: dict[str, str] = {}
+    for position, entry in enumerate(entries, 1):
+        name = entry["name"]
+        flow = FLOW if is_export(entry) else flow_path(entry["entrypoint"])
+        first = places.setdefault((name, flow), position)
+        if first != position:
+            yield (
+                f"export {name}: the file has two of this name for the same flow (numbers {first} "
+                f"and {position}), and on the server the second would take the place of the first. "
+                "Give one another name, or take it out."
+            )
+        slug = export_slug(name)
+        other = names.setdefault(slug, name) if is_export(entry) else name
+        if other != name:
+            yield (
+                f"export {name}: it would share its history with {other}, as both are “{slug}” "
+                "there, where only letters and digits count, small or capital, of the first 40 "
+                "characters. Give one another name."
+            )
+
+
+def _explain_keys(content: Mapping[Any, Any]) -> str:
+    """Say which key of the file Prefect ignores, or nothing."""
+    known = {field.alias or name for name, field in PrefectYamlModel.model_fields.items()}
+    known |= {*PrefectYamlModel.model_fields, "definitions"}
+    for key in map(str, content):
+        if key not in known and not key.startswith(_OWN_KEYS):
+            shared = "What exports share goes under `definitions:`, or a key that begins with x-."
+            near = get_close_matches(key, sorted(known), 1)
+            meant = f"Did you mean `{near[0]}:`?" if near else shared
+            return f"`{key}:` is a key that Prefect ignores. {meant}"
+    return ""
 
 
 def _problems_of(entry: dict[str, Any], folder: Path) -> Iterator[str]:

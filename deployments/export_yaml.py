@@ -174,9 +174,19 @@ def carry_over(old: str, new: str, place: int, lines: tuple[range, range]) -> li
         return []
 
 
+def is_comment(line: str) -> bool:
+    """Say whether a line holds a comment only."""
+    return line.lstrip().startswith("#")
+
+
 def is_aside(line: str) -> bool:
-    """Say whether a line between others means nothing to YAML."""
-    return not line.strip() or line.lstrip().startswith("#")
+    """Say whether a line means nothing to YAML: a comment, or an empty one."""
+    return not line.strip() or is_comment(line)
+
+
+def indent_of(line: str) -> int:
+    """Say at which column a line begins."""
+    return len(line) - len(line.lstrip(" "))
 
 
 def without_own_comments(asides: Sequence[str], column: int) -> list[str]:
@@ -185,7 +195,7 @@ def without_own_comments(asides: Sequence[str], column: int) -> list[str]:
     What an empty line sets apart is not its own, nor what is indented as the parts before it are.
     """
     left = list(asides)
-    while left and left[-1].strip() and _indent(left[-1]) <= column:
+    while left and is_comment(left[-1]) and indent_of(left[-1]) <= column:
         left.pop()
     return left
 
@@ -202,7 +212,8 @@ class _Text:
 
     def split(self, at: int) -> tuple[str, str]:
         """Cut a line into what it says and the comment beside that."""
-        line, end = self.lines[at].rstrip("\n"), self._ends.get(at, 0)
+        line = self.lines[at].rstrip("\n")
+        end = self._ends.get(at, len(line))
         is_beside = line[end:].lstrip().startswith("#")
         return (line[:end], line[end:]) if is_beside else (line, "")
 
@@ -227,9 +238,9 @@ class _Part:
             LookupError: it is laid out unusually.
         """
         root: Any = compose(text, Loader=SafeLoader)
-        exports = next(value for key, value in root.value if key.value == "deployments")
+        exports = {str(key.value): value for key, value in root.value}["deployments"]
         whole = _Text(text)
-        column = _indent(whole.lines[lines.start])
+        column = indent_of(whole.lines[lines.start])
         begin, end = lines.start, lines.stop
         return cls(whole, place, column, begin, begin, end, exports.value[place])
 
@@ -247,32 +258,33 @@ class _Part:
         if not isinstance(node, CollectionNode) or node.flow_style or not node.value:
             return []
         is_mapping = isinstance(node, MappingNode)
-        found = node.value if is_mapping else enumerate(node.value)
-        starts = [
-            (one[0].start_mark if is_mapping else one[1].start_mark, *one) for one in found
-        ]
+        starts: list[tuple[Any, str | int, Any]] = (
+            [(key.start_mark, str(key.value), value) for key, value in node.value]
+            if is_mapping
+            else [(item.start_mark, at, item) for at, item in enumerate(node.value)]
+        )
         begins = [mark.line for mark, _, _ in starts]
         if begins[0] < self.begin or begins != sorted(set(begins)) or begins[-1] >= self.end:
             return []  # it is another's, and only referred to here
-        parts, above = [], self.begin if begins[0] == self.begin else self._after_header(begins[0])
+        parts = []
+        above = self.begin if begins[0] == self.begin else self._skip_asides(begins[0])
         for (mark, key, value), following in zip(starts, [*begins[1:], self.end], strict=True):
-            end = following
-            while end > mark.line + 1 and is_aside(self.text.lines[end - 1]):
-                end -= 1
-            column = mark.column if is_mapping else _indent(self.text.lines[mark.line])
-            name = str(key.value) if is_mapping else key
-            parts.append(_Part(self.text, name, column, above, mark.line, end, value))
+            end = self._skip_asides(following)
+            column = mark.column if is_mapping else indent_of(self.text.lines[mark.line])
+            parts.append(_Part(self.text, key, column, above, mark.line, end, value))
             above = end
         return parts
 
     def comment(self) -> str:
-        """Give the comment beside it: on its first line, else on its last."""
-        return self.text.split(self.begin)[1] or self.text.split(self.end - 1)[1]
+        """Give the comment beside it: on its first line, or where braces close on its last."""
+        beside = self.text.split(self.begin)[1]
+        return beside if beside or self.inside() else self.text.split(self.end - 1)[1]
 
-    def _after_header(self, begin: int) -> int:
-        while is_aside(self.text.lines[begin - 1]):
-            begin -= 1
-        return begin
+    def _skip_asides(self, end: int) -> int:
+        """Go up from a line to the end of what is before it and means something."""
+        while is_aside(self.text.lines[end - 1]):
+            end -= 1
+        return end
 
 
 def _carry(old: _Part, new: _Part) -> list[str]:
@@ -324,8 +336,4 @@ def _shift(lines: list[str], by: int) -> list[str]:
     """Indent lines by more, or by less."""
     if by >= 0:
         return [" " * by + line if line.strip() else line for line in lines]
-    return [line[min(-by, _indent(line)) :] for line in lines]
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
+    return [line[min(-by, indent_of(line)) :] for line in lines]

@@ -70,10 +70,9 @@ def read_schedule(spec: Mapping[str, Any]) -> Any:
 
 
 def describe_schedule(spec: Mapping[str, Any]) -> str:
-    """Say when a schedule runs, in one phrase."""
-    zone = spec.get("timezone") or "UTC"
-    if spec.get("cron"):
-        return f"{spec['cron']} ({zone})"
+    """Say when a schedule runs, in one phrase, and where that is so that it is off."""
+    is_off = spec.get("active") is False
     if spec.get("interval"):
-        return f"every {spec['interval']}"
-    return f"{spec.get('rrule', '')} ({zone})"
+        return f"every {spec['interval']}{' (off)' if is_off else ''}"
+    zone = spec.get("timezone") or "UTC"
+    return f"{spec.get('cron') or spec.get('rrule', '')} ({zone}{', off' if is_off else ''})"

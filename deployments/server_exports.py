@@ -15,7 +15,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.client.schemas.objects import (
+    TERMINAL_STATES,
+    DeploymentSchedule,
+    FlowRun,
+    StateType,
+)
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import Automation
@@ -70,8 +75,14 @@ def read_triggers(client: SyncPrefectClient, export: DeploymentResponse) -> list
 
 def is_paused(export: DeploymentResponse, triggers: list[Automation]) -> bool:
     """Say whether nothing starts an export by itself, though something could."""
+    switches = read_switches(export, triggers)
+    return bool(switches) and not any(switches)
+
+
+def read_switches(export: DeploymentResponse, triggers: list[Automation]) -> list[bool]:
+    """List which schedules and triggers of an export are on; with itself all of them are off."""
     switches = [one.active for one in export.schedules] + [one.enabled for one in triggers]
-    return bool(switches) and (export.paused or not any(switches))
+    return [is_on and not export.paused for is_on in switches]
 
 
 def set_export_active(
@@ -89,16 +100,31 @@ def set_export_active(
         client.update_deployment(export.id, DeploymentUpdate(paused=False))
 
 
+def find_schedule(
+    export: DeploymentResponse, slug: str, *, or_unnamed: bool
+) -> DeploymentSchedule | None:
+    """Find the schedule with a slug; or the only one, if it has none: it was made in the UI."""
+    for schedule in export.schedules:
+        if schedule.slug == slug:
+            return schedule
+    is_unnamed = [one.slug for one in export.schedules] == [None]
+    return export.schedules[0] if or_unnamed and is_unnamed else None
+
+
 def put_schedule(
-    client: SyncPrefectClient, export: DeploymentResponse, spec: dict[str, Any]
+    client: SyncPrefectClient,
+    export: DeploymentResponse,
+    spec: dict[str, Any],
+    *,
+    or_unnamed: bool = False,
 ) -> None:
-    """Give an export a schedule, in the place of the one with its slug."""
-    schedule = read_schedule(spec)
-    for existing in export.schedules:
-        if existing.slug == spec["slug"]:
-            client.update_deployment_schedule(export.id, existing.id, schedule=schedule)
-            return
-    new = DeploymentScheduleCreate(schedule=schedule, active=True, slug=spec["slug"])
+    """Give an export a schedule, in the place of the one that `find_schedule` finds, if any."""
+    schedule, slug = read_schedule(spec), spec["slug"]
+    if existing := find_schedule(export, slug, or_unnamed=or_unnamed):
+        client.update_deployment_schedule(export.id, existing.id, schedule=schedule, slug=slug)
+        return
+    is_on = spec.get("active") is not False
+    new = DeploymentScheduleCreate(schedule=schedule, active=is_on, slug=slug)
     client.create_deployment_schedules(export.id, [new])
 
 

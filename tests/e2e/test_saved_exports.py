@@ -17,6 +17,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from cli.exports_changes import set_export_pause
 from deployments import form_choices
 from tests.conftest import Finished, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
@@ -314,6 +315,36 @@ def test_schedule_that_the_file_has_no_more_goes_from_the_server(desk: Desk) -> 
     again = desk.do("deploy").splitlines()
     assert "export nightly: unchanged" in again
     assert not [line for line in again if line.startswith("schedule ")]
+
+
+def test_switches_and_schedules_of_file_and_prefect_s_ui_come_together(desk: Desk) -> None:
+    for name, options in (("nightly", ("--cron", "0 2 * * *")), ("hand-made", ())):
+        assert desk.save(name, *options).code == 0
+    first = desk.do("deploy").splitlines()[0]
+    assert first == f"Prefect server: {desk.server.api_url}"
+    assert desk.here("deploy", "--json", "--file", desk.file).document["server"] in first
+
+    desk.do("exports", "pause", "nightly")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):  # resumed where none is known
+        set_export_pause("nightly", desk.file, active=True, as_json=True)
+    desk.do("deploy")
+    assert desk.planned_runs("nightly")
+
+    by_hand = {"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}, "active": False}
+    path = f"deployments/{desk.deployment('hand-made')['id']}/schedules"
+    answer = httpx.post(f"{desk.server.api_url}/{path}", json=[by_hand], timeout=30)
+    answer.raise_for_status()
+    told = desk.do("exports", "schedule", "hand-made", "--cron", "0 4 * * *").splitlines()[-1]
+    assert "hand-made has the schedule regular: 0 4 * * * (UTC, off). It is off" in told
+    (one,) = desk.deployment("hand-made")["schedules"]
+    assert (one["slug"], one["active"], one["schedule"]["cron"]) == ("regular", False, "0 4 * * *")
+    assert "export hand-made: unchanged" in desk.do("deploy")
+    assert desk.listed()["hand-made"]["paused"]
+
+    desk.file.unlink()  # a colleague's folder, which knows of none
+    refused = desk.save("nightly")
+    assert (refused.code, f"server at {desk.server.api_url} has an" in refused.err) == (2, True)
+    assert not desk.file.exists()
 
 
 def test_export_of_a_date_is_saved_before_its_snapshot_is_there(desk: Desk) -> None:

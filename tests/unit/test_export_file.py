@@ -81,6 +81,73 @@ def test_what_would_run_otherwise_is_refused_naming_the_export(
     assert "\n" not in str(refusal.value)
 
 
+def check_file(**changed: Any) -> None:
+    """Check our file with keys of its own replaced, or others beside them."""
+    check_text(yaml.safe_dump({**CONTENT, **changed}), FILE)
+
+
+def entry_with(**changed: Any) -> dict[str, Any]:
+    return {**CONTENT["deployments"][0], **changed}
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        "flows/export_segment.py:export_segment",
+        "./flows/export_segment.py:export_segment",
+        "flows.export_segment.export_segment",
+    ],
+)
+def test_second_entry_of_a_name_and_flow_is_refused_however_the_flow_is_spelt(
+    entrypoint: str,
+) -> None:
+    twin = entry_with(entrypoint=entrypoint, description="another")
+    with pytest.raises(DeploymentRefused) as refusal:
+        check_file(deployments=[*CONTENT["deployments"], twin])
+    assert "export nightly-loyalty: the file has two of this name" in str(refusal.value)
+    assert "(numbers 1 and 4)" in str(refusal.value)
+
+
+def test_second_entry_of_a_name_for_another_flow_is_taken() -> None:
+    backfill = {**CONTENT["deployments"][2], "name": "nightly-loyalty"}
+    check_file(deployments=[*CONTENT["deployments"], backfill])
+    with pytest.raises(DeploymentRefused, match="numbers 4 and 5"):
+        check_file(deployments=[*CONTENT["deployments"], backfill, backfill])
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("nightly gold", "nightly.gold"), ("Nightly_Gold", "nightly-gold"), ("n" * 41, "n" * 40)],
+)
+def test_names_that_would_share_one_history_are_refused(name: str, other: str) -> None:
+    with pytest.raises(DeploymentRefused) as refusal:
+        check_file(deployments=[entry_with(name=other), entry_with(name=name)])
+    assert f"export {name}: it would share its history with {other}" in str(refusal.value)
+    check_file(deployments=[entry_with(name=other), {**CONTENT["deployments"][2], "name": name}])
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("pul", "`pul:` is a key that Prefect ignores. Did you mean `pull:`?"),
+        ("deploymnts", "Did you mean `deployments:`?"),
+        ("definition", "Did you mean `definitions:`?"),
+        ("shared", "`shared:` is a key that Prefect ignores. What exports share goes under"),
+    ],
+)
+def test_key_of_the_file_that_prefect_ignores_is_refused(key: str, told: str) -> None:
+    with pytest.raises(DeploymentRefused) as refusal:
+        check_file(**{"x-ours": 1, "prefect-version": "3", "pull": None, key: []})
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    check_file(**{"x-ours": 1, "prefect-version": "3", "pull": None})
+
+
+def test_misspelt_list_of_exports_is_named() -> None:
+    with pytest.raises(DeploymentRefused, match="Did you mean `deployments:`"):
+        check_text("deploymnts: []\n", FILE)
+
+
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [

@@ -24,6 +24,7 @@ EXPORTS = {name: deployment for name, deployment in DEPLOYMENTS.items() if is_ex
 
 def test_file_is_what_prefect_takes() -> None:
     PrefectYamlModel.model_validate(CONTENT)
+    assert set(CONTENT) <= {*PrefectYamlModel.model_fields, "definitions"}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

@@ -71,7 +71,8 @@ def test_each_change_shows_its_diff_and_is_in_the_file(
     schedule_export(NIGHTLY, file, spec={**NO_SPEC, "cron": "0 4 * * *"}, clear=False, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert '+        cron: "0 4 * * *"' in document["diff"]
-    assert listed(file, capsys)[NIGHTLY]["runs"] == ["0 4 * * * (UTC)"]  # the only one there is
+    # the only one there is, and still paused
+    assert listed(file, capsys)[NIGHTLY]["runs"] == ["0 4 * * * (UTC, off)"]
     detach_saved("ad-hoc", file, as_json=True)
     exports = listed(file, capsys)
     assert (exports["ad-hoc"]["connection"], exports[NIGHTLY]["connection"]) == ("", "sandbox")
@@ -88,6 +89,56 @@ def test_doing_it_again_changes_nothing(file: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     set_export_pause(NIGHTLY, file, active=False, as_json=True)
     assert json.loads(capsys.readouterr().out)["diff"] == ""
+
+
+def test_resuming_is_written_down_where_no_server_hears_of_it(file: Path) -> None:
+    for active in (False, True):
+        set_export_pause(NIGHTLY, file, active=active, as_json=True)
+    (schedule,) = yaml.safe_load(file.read_text())["deployments"][0]["schedules"]
+    assert schedule["active"] is True  # without a word Prefect would keep it switched off
+
+
+def test_new_schedule_of_a_paused_export_is_off_and_said_to_be(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noon = {**NO_SPEC, "cron": "0 12 * * *", "slug": "noon"}
+    six = {**NO_SPEC, "interval": "6h", "slug": "six"}
+    set_export_pause(NIGHTLY, file, active=False, as_json=True)
+    schedule_export(NIGHTLY, file, spec=noon, clear=False, as_json=False)
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "the schedule noon: 0 12 * * * (UTC, off). It is off; `" in told
+    assert f"exports resume {NIGHTLY}` switches on" in told
+    schedule_export(NIGHTLY, file, spec=six, clear=False, as_json=True)
+    export = listed(file, capsys)[NIGHTLY]
+    assert export["runs"] == ["0 2 * * * (UTC, off)", "0 12 * * * (UTC, off)", "every PT6H (off)"]
+    assert export["paused"]
+
+
+def test_new_schedule_beside_one_that_is_on_is_on_and_what_is_off_is_marked(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noon = {**NO_SPEC, "cron": "0 12 * * *", "slug": "noon"}
+    schedule_export(NIGHTLY, file, spec=noon, clear=False, as_json=True)
+    off = file.read_text().replace('cron: "0 2 * * *"', 'cron: "0 2 * * *"\n        active: false')
+    after = "    triggers:\n      - {type: event, expect: [x], posture: Reactive, enabled: false}\n"
+    file.write_text(off.replace("    parameters:", f"{after}    parameters:", 1))
+    export = listed(file, capsys)[NIGHTLY]
+    assert export["runs"] == ["0 2 * * * (UTC, off)", "0 12 * * * (UTC)", "after x (off)"]
+    assert not export["paused"]
+
+
+@pytest.mark.parametrize("name", ["Nightly Loyalty", "nightly.loyalty", "NIGHTLY_loyalty"])
+def test_name_whose_history_is_anothers_is_refused(file: Path, name: str) -> None:
+    before = file.read_text()
+    request = ExportRequest(
+        connection="acme", list_id="1", profiles="p", segments=("A",), email="E"
+    )
+    told = f"export {name}: it would share its history with {NIGHTLY}"
+    with pytest.raises(CommandRefused, match=told):
+        duplicate_saved("ad-hoc", name, file, as_json=True)
+    with pytest.raises(DeploymentRefused, match=told):
+        edit_file(Saving(name, request), file, replace=True)
+    assert file.read_text() == before
 
 
 def test_entries_of_other_flows_are_no_exports(
