@@ -59,8 +59,8 @@ def proofs(
         )
         return choose(jobs, options)
 
-    matrix = draw(matrix_jobs(commands, folder, spots), CASES)
-    kills = draw(kill_jobs(commands, folder, spots), KILLS)
+    matrix = draw(matrix_jobs([commands], folder, spots), CASES)
+    kills = draw(kill_jobs([commands], folder, spots), KILLS)
     with ThreadPoolExecutor() as pool:
         soak = pool.submit(
             run_soak,

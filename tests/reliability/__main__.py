@@ -9,7 +9,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from tests.reliability.cases import KILL_MOMENTS, Finding, list_spots, run_case, run_kill
@@ -18,6 +20,7 @@ from tests.reliability.processes import Commands, commands_against, prefect_runn
 from tests.reliability.soak import run_soak
 from tests.reliability.summary import describe_soak, tabulate, write_block
 
+RUNS_A_SERVER = 2  # at once; more would wait for its SQLite file
 LENGTHY = tuple(trouble.name for trouble in TABLE if trouble.is_lengthy)
 
 Job = Callable[[], Finding]
@@ -29,12 +32,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process is left
     with tempfile.TemporaryDirectory(prefix="reliability-") as name:
         folder = Path(name)
-        with prefect_running(folder) as server:
-            commands = commands_against(server)
-            spots = list_spots(commands, folder)
+        with ExitStack() as stack:
+            servers = 1 if options.proof == "soak" else -(-options.workers // RUNS_A_SERVER)
+            commands = [
+                commands_against(stack.enter_context(prefect_running(folder / f"prefect-{number}")))
+                for number in range(servers)
+            ]
+            spots = list_spots(commands[0], folder)
             say(f"The requests of an export: {'; '.join(map(str, spots))}")
             if options.proof == "soak":
-                return _soak(commands, folder, spots, options)
+                return _soak(commands[0], folder, spots, options)
             list_jobs = matrix_jobs if options.proof == "matrix" else kill_jobs
             jobs = choose(list_jobs(commands, folder, spots), options)
             findings = run_jobs(jobs, options.workers, until_s=60 * options.minutes)
@@ -45,15 +52,17 @@ def main() -> int:
     return int(not all(finding.is_good for finding in findings))
 
 
-def matrix_jobs(commands: Commands, folder: Path, spots: list[Spot]) -> dict[str, Job]:
-    """Name every case of the fault matrix, with what runs it."""
-    return {case.name: partial(run_case, commands, folder, case) for case in list_cases(spots)}
+def matrix_jobs(commands: Sequence[Commands], folder: Path, spots: list[Spot]) -> dict[str, Job]:
+    """Name every case of the fault matrix, with what runs it; the servers take turns."""
+    turns = cycle(commands)
+    return {case.name: partial(run_case, next(turns), folder, case) for case in list_cases(spots)}
 
 
-def kill_jobs(commands: Commands, folder: Path, spots: list[Spot]) -> dict[str, Job]:
-    """Name every kill, with what does it."""
+def kill_jobs(commands: Sequence[Commands], folder: Path, spots: list[Spot]) -> dict[str, Job]:
+    """Name every kill, with what does it; the servers take turns."""
+    turns = cycle(commands)
     return {
-        f"{spot}: {KILL_MOMENTS[moment]}": partial(run_kill, commands, folder, spot, moment)
+        f"{spot}: {KILL_MOMENTS[moment]}": partial(run_kill, next(turns), folder, spot, moment)
         for spot in spots
         for moment in KILL_MOMENTS
         if moment != "late" or spot.operation == "file_import"

@@ -170,6 +170,7 @@ def prefect_running(home: Path) -> Iterator[PrefectServer]:
     They write to the same SQLite file as the runs, of which there are several at once: every few
     minutes one of them then waits a minute for the other.
     """
+    home.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = PrefectServer(f"http://127.0.0.1:{port}/api", home, home / "server.log")
