@@ -5,11 +5,13 @@ identity: after every answer that leaves the outcome open, the activities are re
 anything is sent again.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 
@@ -52,9 +54,16 @@ _SEND_POLICY = RetryPolicy(attempts=5, total_s=900.0, first_wait_s=1.0)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Pauses before each look for a job whose answer was lost: new jobs may show late."""
+    """How a job is looked for whose answer was lost, or does not come.
+
+    `looks_after_s` are the pauses before each look after a lost answer: new jobs may show late.
+    After `silent_s` without an answer it is looked for as well, every `silent_looks_every_s`, while
+    the answer is waited for: the service may be slow to take the file, or have lost the answer.
+    """
 
     looks_after_s: tuple[float, ...] = (0.5, 1.5, 3.0, 4.0, 6.0)
+    silent_s: float = 45.0
+    silent_looks_every_s: float = 15.0
 
 
 def framing_bytes(file_name: str, list_ids: Collection[str]) -> int:
@@ -91,7 +100,8 @@ async def import_file(
         if attempts > 1:
             session.count_repeat()
         try:
-            return ImportReceipt(await _post(session, file_name, body, list_ids, on_send))
+            post = _post(session, file_name, body, list_ids, on_send)
+            return await _watch(session, post, file_name, known, patience)
         except QueueFull as error:
             # Certainly not accepted. Faults while polling do not make it a fault of this request:
             # the next try says whether there is room.
@@ -156,6 +166,31 @@ async def _post(
             status=response.status_code,
         )
     return activity
+
+
+async def _watch(
+    session: Session,
+    post: Coroutine[Any, Any, Activity],
+    file_name: str,
+    known: frozenset[str],
+    patience: Patience,
+) -> ImportReceipt:
+    """Wait for the answer to a file, and when it is long in coming, look for the job as well."""
+    answer = asyncio.ensure_future(post)
+    wait_s = patience.silent_s
+    try:
+        while not (await asyncio.wait({answer}, timeout=wait_s))[0]:
+            wait_s = patience.silent_looks_every_s
+            session.retrier.announce(
+                ApiEvent(EventKind.RECONCILE, f"look for {file_name}", reason="no answer yet")
+            )
+            with suppress(ConstantContactError):  # the answer may still come
+                if found := await find_import(session, file_name, ignored_ids=known):
+                    return ImportReceipt(found, reconciled=True)
+        return ImportReceipt(answer.result())
+    finally:
+        answer.cancel()
+        await asyncio.gather(answer, return_exceptions=True)
 
 
 async def _look_for(

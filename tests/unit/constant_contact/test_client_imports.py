@@ -1,5 +1,6 @@
 """A batch is imported once, whatever becomes of the answer."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,42 @@ async def test_an_import_is_multipart_with_one_part_of_list_ids(stage: Any, answ
     )
     counts = client.request_counts
     assert (counts.total, counts.uploads, counts.polls, counts.retried) == (1, 1, 0, 0)
+
+
+async def test_a_job_whose_answer_does_not_come_is_looked_for_meanwhile(stage: Any) -> None:
+    lists: list[Any] = [[], [job(state="processing")]]
+
+    async def answer_never(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            await asyncio.sleep(60)
+        return httpx.Response(200, json={"activities": lists.pop(0)})
+
+    impatient = Patience(silent_s=0.01, silent_looks_every_s=0.01)
+    transport = httpx.MockTransport(answer_never)
+    async with stage.client(transport=transport, patience=impatient) as client:
+        receipt = await send(client)
+    assert (receipt.activity.activity_id, receipt.reconciled) == ("a1", True)
+    assert lists == []
+    counts = client.request_counts
+    assert (counts.uploads, counts.polls, counts.retried) == (1, 2, 0)
+
+
+async def test_an_answer_that_comes_late_is_waited_for(stage: Any) -> None:
+    looked = asyncio.Event()
+
+    async def answer_late(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            await looked.wait()
+            return httpx.Response(201, json=job())
+        looked.set()
+        return httpx.Response(503)
+
+    impatient = Patience(silent_s=0.01, silent_looks_every_s=60)
+    transport = httpx.MockTransport(answer_late)
+    async with stage.client(transport=transport, patience=impatient) as client:
+        receipt = await send(client)
+    assert (receipt.activity.activity_id, receipt.reconciled) == ("a1", False)
+    assert client.request_counts.uploads == 1
 
 
 async def test_an_upload_is_waited_for_as_long_as_an_exchange_may_take(
