@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import sandbox
@@ -139,6 +140,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
             send_what_is_queued()
             process.terminate()
             process.wait(timeout=30)
+
+
+@pytest.fixture
+def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
 
 
 def wait_until_healthy(server: PrefectServer) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import psutil
 import pytest
 import yaml
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterTags,
@@ -20,7 +20,6 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.automations import define_automations
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
@@ -47,15 +46,6 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.3)
     raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
-
-
-@pytest.fixture
-def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with (
-        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
-        get_client(sync_client=True) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

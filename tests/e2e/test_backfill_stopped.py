@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -20,11 +20,10 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.export_segment import export_segment
 from sandbox import Fault
-from tests.conftest import Finished, PrefectServer, World
+from tests.conftest import Finished, World
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 PATIENCE_S = 150.0
@@ -80,20 +79,11 @@ def test_ctrl_c_stops_the_export_under_way_and_tells_what_is_delivered(
 
 
 @pytest.fixture
-def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with (
-        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
-        get_client(sync_client=True) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-def saved(client: SyncPrefectClient, world: World, tmp_path: Path) -> Iterator[None]:
+def saved(server_client: SyncPrefectClient, world: World, tmp_path: Path) -> Iterator[None]:
     """A saved export whose runs no worker takes."""
     write_snapshots(world, tmp_path)
-    client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    client.create_work_queue(name="backfill", work_pool_name=POOL)
+    server_client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    server_client.create_work_queue(name="backfill", work_pool_name=POOL)
     request = {
         "connection": world.connection,
         "list_id": world.list_id,
@@ -104,22 +94,22 @@ def saved(client: SyncPrefectClient, world: World, tmp_path: Path) -> Iterator[N
         "segments_column": "Segments",
         "report_dir": str(tmp_path / "reports"),
     }
-    deployment = client.create_deployment(
-        flow_id=client.create_flow(export_segment),
+    deployment = server_client.create_deployment(
+        flow_id=server_client.create_flow(export_segment),
         name=EXPORT,
         work_pool_name=POOL,
         parameters={"request": request},
         enforce_parameter_schema=False,
     )
     yield
-    client.delete_deployment(deployment)
-    client.delete_work_pool(POOL)
+    server_client.delete_deployment(deployment)
+    server_client.delete_work_pool(POOL)
 
 
 @pytest.mark.usefixtures("saved")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 def test_backfill_of_a_worker_that_is_stopped_ends_cancelled_saying_what_goes_on(
-    client: SyncPrefectClient, world: World, how: signal.Signals
+    server_client: SyncPrefectClient, world: World, how: signal.Signals
 ) -> None:
     of_this = DeploymentFilter(name=DeploymentFilterName(any_=[EXPORT]))
     said = world.commands.folder / "said"
@@ -138,17 +128,17 @@ def test_backfill_of_a_worker_that_is_stopped_ends_cancelled_saying_what_goes_on
     assert stopped.code == 1, stopped.err
     message = stopped.document["message"]
     assert message.startswith("0 of 3 snapshots are delivered")
-    (left,) = client.read_flow_runs(deployment_filter=of_this)
+    (left,) = server_client.read_flow_runs(deployment_filter=of_this)
     assert f"was stopped; its run {left.name} is a worker's, and goes on." in message
     assert message.endswith("Run the same backfill again to go on.")
     assert left.state_type is StateType.SCHEDULED
 
     named = FlowRunFilterName(any_=[f"{EXPORT} {DAYS[0]} to {DAYS[-1]}"])
-    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=named))
+    runs = server_client.read_flow_runs(flow_run_filter=FlowRunFilter(name=named))
     parent = max(runs, key=lambda run: run.created)  # type: ignore[arg-type,return-value]  # it has been created
     assert parent.state is not None
     assert (parent.state_type, parent.state.message) == (StateType.CANCELLED, message)
-    logged = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[parent.id])))
+    logged = server_client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[parent.id])))
     assert logged
     for told in (stopped.err, *(record.message for record in logged)):
         assert "Traceback" not in told

@@ -13,10 +13,9 @@ from uuid import UUID
 import polars as pl
 import psutil
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import State, StateType
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.automations import apply_automations, define_automations
 from deployments.changes import Outcome
@@ -40,15 +39,6 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.5)
     raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
-
-
-@pytest.fixture
-def server_client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with (
-        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
-        get_client(sync_client=True) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

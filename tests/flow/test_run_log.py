@@ -1,12 +1,12 @@
 """What a run's log shows of a plain refusal: its sentence, and never a traceback."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterName,
@@ -16,19 +16,9 @@ from prefect.client.schemas.filters import (
     TaskRunFilterFlowRunId,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from sandbox import Fault
-from tests.conftest import Finished, PrefectServer, World
-
-
-@pytest.fixture
-def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with (
-        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
-        get_client(sync_client=True) as client,
-    ):
-        yield client
+from tests.conftest import Finished, World
 
 
 @pytest.fixture
@@ -70,7 +60,7 @@ def run(world: World, tmp_path: Path) -> Callable[..., Finished]:
     ids=["list", "connection", "column", "segment", "file", "upload", "sign-in"],
 )
 def test_log_of_a_refused_run_has_its_sentence_and_no_traceback(
-    client: SyncPrefectClient,
+    server_client: SyncPrefectClient,
     world: World,
     run: Callable[..., Finished],
     changes: dict[str, str],
@@ -83,17 +73,17 @@ def test_log_of_a_refused_run_has_its_sentence_and_no_traceback(
     refused = run(name, changes)
     assert refused.code != 0
     assert words in refused.err
-    (flow_run,) = client.read_flow_runs(
+    (flow_run,) = server_client.read_flow_runs(
         flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_=name))
     )
-    logged = client.read_logs(
+    logged = server_client.read_logs(
         LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id])), limit=200
     )
     assert any(words in record.message for record in logged)
     for told in (refused.out, refused.err, *(record.message for record in logged)):
         assert "Traceback" not in told
         assert "NoneType" not in told
-    tasks = client.read_task_runs(
+    tasks = server_client.read_task_runs(
         task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run.id]))
     )
     failed = [task for task in tasks if task.state_type is StateType.FAILED]
