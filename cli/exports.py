@@ -98,6 +98,8 @@ def show_exports(file: Path, *, as_json: bool) -> None:
     Console(width=width, markup=False, emoji=False, highlight=False).print(_tabulate(listed))
     for advice in filter(None, map(advise, pools)):
         sys.stdout.write(f"{advice}\n")
+    if client is not None and not file.exists():
+        sys.stdout.write(f"There is no {file} here: name the file of exports with --file.\n")
     if any(one.on_server is False for one in listed):
         sys.stdout.write(f"`{_command()} deploy` puts the exports of the file on the server.\n")
 

@@ -103,6 +103,8 @@ def schedule_export(
     def settle(entry: Entry | None, export: DeploymentResponse | None) -> str:
         if is_unnamed:
             schedule["slug"] = _choose_slug(name, entry, export)
+        if not spec["timezone"]:
+            schedule["timezone"] = _zone_of(schedule, entry, export, or_unnamed=is_unnamed)
         if _is_off(schedule["slug"], entry, export, or_unnamed=is_unnamed):
             schedule["active"] = False
         return _phrase_schedule(name, schedule)
@@ -131,6 +133,22 @@ def _choose_slug(name: str, entry: Entry | None, export: DeploymentResponse | No
             f"({', '.join(known)}), or give a new slug to add one."
         )
     return slugs[0] if slugs else DEFAULT_SLUG
+
+
+def _zone_of(
+    schedule: Mapping[str, Any],
+    entry: Entry | None,
+    export: DeploymentResponse | None,
+    *,
+    or_unnamed: bool,
+) -> str:
+    """Find the time zone of the schedule that is changed; nobody means to move it by silence."""
+    slug = schedule["slug"]
+    for one in list_parts(entry or {}, "schedules"):
+        if one.get("slug") == slug and one.get("timezone"):
+            return str(one["timezone"])
+    found = find_schedule(export, slug, or_unnamed=or_unnamed) if export else None
+    return str(getattr(found and found.schedule, "timezone", None) or schedule["timezone"])
 
 
 def _is_off(
@@ -183,7 +201,13 @@ def detach_saved(name: str, file: Path, *, as_json: bool) -> None:
 
 
 def remove_saved(name: str, file: Path, *, asks: bool, as_json: bool) -> None:
-    """Remove an export from file and server."""
+    """Remove an export from file and server.
+
+    Raises:
+        CommandRefused: nobody can be asked, or does not mean it.
+    """
+    if asks and not sys.stdin.isatty():
+        raise CommandRefused(f"Nobody can be asked here: give --yes if {name} is to be removed.")
     change_export(
         name,
         file,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from prefect.cli.deploy._models import RawScheduleConfig
@@ -52,6 +53,11 @@ def to_iso_duration(interval: str) -> str:
 
 def explain_schedule(spec: Any) -> str:
     """Say what is wrong with a schedule of a file, its key before it, or nothing."""
+    if isinstance(spec, Mapping):
+        for key in sorted(set(map(str, spec)) - set(RawScheduleConfig.model_fields)):
+            near = get_close_matches(key, RawScheduleConfig.model_fields, 1)
+            hint = f" Did you mean `{near[0]}:`?" if near else ""
+            return f"{key}: a schedule has no such key.{hint}"
     try:
         RawScheduleConfig.model_validate(spec)
         read_schedule(spec)

@@ -199,7 +199,13 @@ def schedule_export_command(
     cron: CronOption = "",
     interval: IntervalOption = "",
     rrule: RRuleOption = "",
-    timezone: TimezoneOption = "",
+    timezone: Annotated[
+        str,
+        typer.Option(
+            metavar="ZONE",
+            help="Of the schedule, such as Europe/London; if empty, the one it had, or UTC.",
+        ),
+    ] = "",
     slug: Annotated[
         str, typer.Option(metavar="NAME", help="Which of several schedules, or a new one.")
     ] = "",

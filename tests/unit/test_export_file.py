@@ -55,7 +55,10 @@ def test_what_prefect_takes_is_taken(changed: dict[str, Any]) -> None:
         ({"schedules": [{"slug": "s"}]}, "Exactly one of 'cron', 'interval', or 'rrule'"),
         ({"schedules": [{"slug": "s", "rrule": "FREQ=X"}]}, "its schedule s: rrule: “FREQ=X"),
         ({"schedules": [{"slug": "s", "interval": 0}]}, "its schedule s: interval: “0” is no dur"),
-        ({"schedules": [{**CRON, "zone": "UTC"}]}, "its schedule s: zone: Extra inputs"),
+        (
+            {"schedules": [{**CRON, "zone": "UTC"}]},
+            "its schedule s: zone: a schedule has no such key. Did you mean `timezone:`?",
+        ),
         ({"schedules": [{"cron": "0 2 * * *"}]}, "has no `slug:`"),
         ({"schedules": [CRON, CRON]}, "two of its schedules have the slug s"),
         ({"schedule": CRON}, "Prefect's older form"),

@@ -1,7 +1,9 @@
 """What `segment-export exports` says and refuses where there is a file and no server."""
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,27 @@ def test_each_change_shows_its_diff_and_is_in_the_file(
     exports = listed(file, capsys)
     assert list(exports) == [NIGHTLY, "twin"]
     assert exports[NIGHTLY]["runs"] == []
+
+
+def test_schedule_that_is_changed_stays_in_its_time_zone_unless_another_is_given(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for spec, runs in (
+        ({"cron": "0 3 * * *", "timezone": "Europe/London"}, "0 3 * * * (Europe/London)"),
+        ({"cron": "0 4 * * *"}, "0 4 * * * (Europe/London)"),
+        ({"cron": "0 4 * * *", "timezone": "UTC"}, "0 4 * * * (UTC)"),
+    ):
+        schedule_export(NIGHTLY, file, spec={**NO_SPEC, **spec}, clear=False, as_json=True)
+        assert listed(file, capsys)[NIGHTLY]["runs"] == [runs]
+
+
+def test_nobody_to_ask_is_told_before_anything_else(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(CommandRefused, match=f"give --yes if {NIGHTLY} is to be removed"):
+        remove_saved(NIGHTLY, file, asks=True, as_json=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_doing_it_again_changes_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
