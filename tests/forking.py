@@ -57,11 +57,10 @@ def redirect(out: Path, err: Path) -> None:
 
 def settle(env: Mapping[str, str], *, shows_details: bool = False) -> None:
     """Give this process another environment; Prefect reads its settings once, when imported."""
-    # The preloaded ones: nothing of them is to be imported in a test's own process.
-    from prefect.context import refresh_global_settings_context  # noqa: PLC0415
-    from prefect.logging.configuration import setup_logging  # noqa: PLC0415
+    from prefect.context import refresh_global_settings_context  # noqa: PLC0415 -- preloaded
+    from prefect.logging.configuration import setup_logging  # noqa: PLC0415 -- preloaded
 
-    from cli.prefect_api import keep_prefect_quiet  # noqa: PLC0415
+    from cli.prefect_api import keep_prefect_quiet  # noqa: PLC0415 -- preloaded
 
     os.environ.clear()
     os.environ.update(env)

@@ -230,13 +230,13 @@ def _measure() -> Sample:
 
 def _save_connection(env: dict[str, str], name: str, values: dict[str, Any]) -> None:
     import asyncio  # noqa: PLC0415 -- both are preloaded where this runs
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415 -- preloaded
 
-    from tasks.connection import (  # noqa: PLC0415
+    from tasks.connection import (  # noqa: PLC0415 -- preloaded
         ConstantContactConnection,
         connection_slug,
     )
-    from tasks.permission import os_user  # noqa: PLC0415
+    from tasks.permission import os_user  # noqa: PLC0415 -- preloaded
 
     settle(env)
     connection = ConstantContactConnection(
