@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
+COMPILED := PYTHONDONTWRITEBYTECODE= # hundreds of processes import what one has compiled
 
 .PHONY: help setup demo test check lint bench reliability lock clean
 
@@ -24,7 +25,7 @@ setup: .venv/.complete ## Build .venv from requirements.lock
 	@test -n "$(PYTHON)" || { echo "segment-export needs Python 3.11 or newer; none was found on PATH. Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Building .venv from requirements.lock"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" .venv
-	@VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -32,8 +33,8 @@ demo: setup ## Deliver a segment of 100,000 generated profiles into a sandbox
 	@$(RUN)/segment-export demo
 
 test: setup ## Run every test
-	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
-	@$(RUN)/pytest -m alone
+	@$(COMPILED) $(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+	@$(COMPILED) $(RUN)/pytest -m alone
 
 check: test lint ## Tests, linters, types and import contracts: what CI runs
 

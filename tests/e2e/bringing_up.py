@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,7 @@ import psutil
 
 from cli.up import RUNS_END_VARIABLE
 from tests.conftest import clean_env
-
-PATIENCE_S = 150.0
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.25)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
+from tests.e2e.waiting import PATIENCE_S, wait_for
 
 
 class Up:

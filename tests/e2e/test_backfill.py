@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,7 @@ from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
 from pipeline import parse_batch_file_name
 from sandbox import Fault
 from tests.conftest import ROOT, Finished, PrefectServer, World
+from tests.e2e.waiting import wait_for
 
 PATIENCE_S = 400.0
 HANG_S = 600.0
@@ -37,15 +37,6 @@ KILLED = DAYS[7]  # in whose upload everything is killed
 EXPORT = "replay"
 BACKFILL = "replay-range"
 RANGE = ("--from", DAYS[0], "--to", DAYS[-1])
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture
@@ -148,7 +139,7 @@ def run_from_form(client: SyncPrefectClient) -> FlowRun:
         seen = client.read_flow_run(run.id)
         return seen if seen.state is not None and seen.state.is_final() else None
 
-    ended: FlowRun = wait_for(look, "end of the backfill")
+    ended: FlowRun = wait_for(look, "end of the backfill", PATIENCE_S)
     return ended
 
 
@@ -213,7 +204,9 @@ def test_backfill_killed_in_the_middle_goes_on_and_delivers_each_snapshot_once_o
     world.box.script(hang)
     command = begin(world)
 
-    wait_for(lambda: len(accepted()) == uploaded or command.poll() is not None, "upload")
+    wait_for(
+        lambda: len(accepted()) == uploaded or command.poll() is not None, "upload", PATIENCE_S
+    )
     assert command.poll() is None, finish(command)
     command.kill()
     finish(command)
@@ -228,6 +221,7 @@ def test_backfill_killed_in_the_middle_goes_on_and_delivers_each_snapshot_once_o
     wait_for(
         lambda: any(run.state_type is StateType.CRASHED for run in runs(server_client, tag)),
         "crashed run",
+        PATIENCE_S,
     )
     # What was accepted before the kill is all of that snapshot, whatever became of its run.
     looked = finish(begin(world, "--status"))

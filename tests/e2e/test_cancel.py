@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,20 +21,11 @@ from prefect.client.schemas.objects import State, StateType
 
 from sandbox import Fault
 from tests.conftest import ROOT, PrefectServer, World
+from tests.e2e.waiting import wait_for
 
-PATIENCE_S = 150.0
 CONTACTS = 50
 HANG_S = 300.0  # longer than the test
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.25)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture

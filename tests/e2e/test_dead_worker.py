@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,22 +22,13 @@ from deployments.heartbeats import HEARTBEAT_S
 from sandbox import Fault
 from tests.conftest import ROOT, Finished, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
+from tests.e2e.waiting import wait_for
 
 # As short as a healthy run bears: it beats every 30 s. In earnest the window is 150 s.
 WINDOW_S = HEARTBEAT_S + 10
-PATIENCE_S = 150.0
 HANG_S = 300.0  # longer than the test
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
 NAMES = {automation.name for automation in define_automations()}
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import ROOT, Commands, PrefectServer, World, clean_env
-
-PATIENCE_S = 150.0
+from tests.e2e.waiting import wait_for
 
 
 def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:
@@ -30,15 +27,6 @@ def ask(server: PrefectServer, path: str, **body: Any) -> Any:
     answer = httpx.post(f"{server.api_url}/{path}", json=body, timeout=30)
     answer.raise_for_status()
     return answer.json()
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture(scope="module")

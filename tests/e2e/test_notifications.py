@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,19 +23,10 @@ from deployments.channels import make_webhook
 from deployments.notifications import BLOCK, NAMES, find_blocks, remove_notifications, save_block
 from tests.conftest import ROOT, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
+from tests.e2e.waiting import wait_for
 
-PATIENCE_S = 150.0
 NO_LIST = "00000000-0000-4000-8000-000000000000"
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @dataclass

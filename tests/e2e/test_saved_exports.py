@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from cli.exports_changes import set_export_pause
 from deployments import form_choices
 from tests.conftest import Finished, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
+from tests.e2e.waiting import wait_for
 
-PATIENCE_S = 150.0
 NO_LIST = "0b9ecbcd-2d52-4ffa-ba0b-1d0c0d8d3a5b"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -61,12 +60,12 @@ class Desk:
         return {one["name"]: one for one in done.document["exports"]}
 
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.server.api_url}/{path}", json=body, timeout=30)
+        answer = httpx.post(f"{self.server.api_url}/{path}", json=body, timeout=120)
         answer.raise_for_status()
         return answer.json()
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.server.api_url}/{path}", timeout=30)
+        answer = httpx.get(f"{self.server.api_url}/{path}", timeout=120)
         answer.raise_for_status()
         return answer.json()
 
@@ -89,7 +88,7 @@ class Desk:
     def planned_runs(self, name: str) -> list[dict[str, Any]]:
         """Ask the scheduler to plan an export's runs now, and give what it has planned."""
         one = self.deployment(name)["id"]
-        httpx.post(f"{self.server.api_url}/deployments/{one}/schedule", json={}, timeout=30)
+        httpx.post(f"{self.server.api_url}/deployments/{one}/schedule", json={}, timeout=120)
         return [run for run in self.runs(name) if run["state_type"] == "SCHEDULED"]
 
     @contextmanager
@@ -112,15 +111,6 @@ class Desk:
             capture_output=True, text=True, env=self.server.env(), timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-
-
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"no {what} within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture
@@ -158,7 +148,7 @@ def check_form(desk: Desk, name: str) -> None:
     assert "is not one of" in answer.json()["detail"]
     right = {"request": {**saved, "segments": ["Silver"]}}
     run = desk.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=right)
-    httpx.delete(f"{desk.server.api_url}/flow_runs/{run['id']}", timeout=30).raise_for_status()
+    httpx.delete(f"{desk.server.api_url}/flow_runs/{run['id']}", timeout=120).raise_for_status()
 
 
 def check_attach(desk: Desk, name: str) -> None:
@@ -332,7 +322,7 @@ def test_switches_and_schedules_of_file_and_prefect_s_ui_come_together(desk: Des
 
     by_hand = {"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}, "active": False}
     path = f"deployments/{desk.deployment('hand-made')['id']}/schedules"
-    answer = httpx.post(f"{desk.server.api_url}/{path}", json=[by_hand], timeout=30)
+    answer = httpx.post(f"{desk.server.api_url}/{path}", json=[by_hand], timeout=120)
     answer.raise_for_status()
     told = desk.do("exports", "schedule", "hand-made", "--cron", "0 4 * * *").splitlines()[-1]
     assert "hand-made has the schedule regular: 0 4 * * * (UTC, off). It is off" in told
@@ -373,14 +363,15 @@ def test_exports_and_deploy_tell_why_nothing_begins(desk: Desk) -> None:
     desk.do("deploy")
     workers = f"{desk.server.api_url}/work_pools/exports/workers"
     for one in desk.ask("work_pools/exports/workers/filter"):  # what other tests have left
-        httpx.delete(f"{workers}/{one['name']}", timeout=30).raise_for_status()
+        httpx.delete(f"{workers}/{one['name']}", timeout=120).raise_for_status()
     no_worker = "No worker is alive on the work pool exports: what is due waits for `"
     for command in ("deploy", "exports"):
         last = desk.do(command).splitlines()[-1]
         assert last.startswith(no_worker), last
         assert last.endswith("prefect worker start --pool exports`.")
 
-    assert desk.here("drain", "--timeout-minutes", "0").code == 0
+    drained = desk.here("drain", "--timeout-minutes", "0")
+    assert drained.code == 0, drained.out + drained.err
     last = desk.do("exports").splitlines()[-1]
     assert last.startswith("The work pool exports is paused: no run begins.")
     assert "drain --resume` lets" in last
@@ -418,7 +409,7 @@ def test_data_is_announced_though_an_export_was_deleted_in_prefect(desk: Desk) -
         assert desk.save(name, "--after", "erp", list_id=list_id).code == 0
     desk.do("deploy")
     one = desk.deployment("deleted")["id"]
-    httpx.delete(f"{desk.server.api_url}/deployments/{one}", timeout=30).raise_for_status()
+    httpx.delete(f"{desk.server.api_url}/deployments/{one}", timeout=120).raise_for_status()
     told = desk.here("data-ready", "erp", "--json")
     assert told.code == 0, told.err
     assert told.document["exports"] == ["kept"]

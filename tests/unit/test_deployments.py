@@ -239,7 +239,11 @@ ENV = ("work_pool", "job_variables", "env", FREQUENCY_VARIABLE)
         (("concurency_limit",), 1, "`concurency_limit:` is a key that Prefect ignores"),
         (("work_pool", "queue"), "q", "`work_pool: queue:` is a key that Prefect ignores"),
         (("concurrency_limit", "max"), 2, "`concurrency_limit: max:` is a key"),
-        (("schedules",), [{"cron": "0 2 * * *", "slot": "x"}], "its schedule: slot: Extra inputs"),
+        (
+            ("schedules",),
+            [{"cron": "0 2 * * *", "slot": "x"}],
+            "its schedule: slot: a schedule has",
+        ),
         (("parameters", "request", "email"), None, "its request: email: Field required"),
         (("parameters", "request", "emai"), "x", "its request: emai: Extra inputs"),
         (ENV, None, "without frequent heartbeats"),
