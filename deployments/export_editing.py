@@ -6,10 +6,9 @@ say something new, and put into the text.
 """
 
 import difflib
-import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,18 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from deployments.changes import DeploymentRefused
-from deployments.export_yaml import (
-    carry_over,
-    copy_sharing,
-    indent_of,
-    is_aside,
-    is_comment,
-    list_shared,
-    parse,
-    to_plain,
-    to_yaml,
-    without_own_comments,
-    write,
+from deployments.export_lines import (
+    add_lines,
+    change_lines,
+    entries_of,
+    is_export,
+    place_of,
+    reads_as,
+    with_ends_of,
+    with_plain_ends,
+    without_lines,
 )
+from deployments.export_yaml import copy_sharing, list_shared, parse, to_plain, to_yaml, write
 
 NEW_FILE = """\
 # yaml-language-server: $schema=https://raw.githubusercontent.com/PrefectHQ/prefect/main/schemas/prefect.yaml.schema.json
@@ -62,22 +60,22 @@ class ExportFile:
 
     def __init__(self, text: str) -> None:
         self.before = text
-        self._text = _with_plain_ends(text)
+        self._text = with_plain_ends(text)
         parse(self._text)
 
     @property
     def text(self) -> str:
         """The text as it is to be written: its lines end as they did before."""
-        return _with_ends_of(self.before, self._text)
+        return with_ends_of(self.before, self._text)
 
     def find(self, name: str, entrypoint: str = "") -> CommentedMap | None:
         """Find an export by its name; another flow's may have the same, with its entrypoint."""
-        entries = _entries(parse(self._text))
-        return next((one for one in entries if _is(one, name, entrypoint)), None)
+        entries = entries_of(parse(self._text))
+        return next((one for one in entries if is_export(one, name, entrypoint)), None)
 
     def entries(self) -> list[CommentedMap]:
         """List the entries of the file, whatever they deploy."""
-        return list(_entries(parse(self._text)))
+        return list(entries_of(parse(self._text)))
 
     def save(self, entry: dict[str, Any], *, sharing: Sequence[str] = ()) -> None:
         """Put an export into the file, in the place of one of its name or at the end.
@@ -95,7 +93,7 @@ class ExportFile:
         entries = document["deployments"]
         if entries is None:
             entries = document["deployments"] = CommentedSeq()
-        place = _place_of(entries, entry["name"], entry["entrypoint"])
+        place = place_of(entries, entry["name"], entry["entrypoint"])
         if place is None:
             entries.append(new)
         else:
@@ -108,8 +106,8 @@ class ExportFile:
         """Change an export by a function that is given its keys and values."""
         self._lay_out()
         document = parse(self._text)
-        entries = _entries(document)
-        place = _place_of(entries, name, entrypoint)
+        entries = entries_of(document)
+        place = place_of(entries, name, entrypoint)
         if place is None:
             return
         change(entries[place])
@@ -119,8 +117,8 @@ class ExportFile:
         """Put a copy of an export at the end of the file, under another name."""
         self._lay_out()
         document = parse(self._text)
-        entries = _entries(document)
-        place = _place_of(entries, name, entrypoint)
+        entries = entries_of(document)
+        place = place_of(entries, name, entrypoint)
         if place is None:
             return
         twin = copy_sharing(entries[place])
@@ -135,13 +133,13 @@ class ExportFile:
             DeploymentRefused: others refer to a part of it.
         """
         self._lay_out()
-        entries = _entries(parse(self._text))
-        place = _place_of(entries, name, entrypoint)
+        entries = entries_of(parse(self._text))
+        place = place_of(entries, name, entrypoint)
         if place is None:
             return
         kept = [to_plain(one) for one in entries if one is not entries[place]]
-        text = _without(self._text, place)
-        if not _reads_as(text, kept):
+        text = without_lines(self._text, place)
+        if not reads_as(text, kept):
             raise DeploymentRefused(
                 f"Other exports refer to a part of {name} (by its anchor, with `*`). Move that "
                 "part below `definitions:` by hand, and run this again."
@@ -152,7 +150,7 @@ class ExportFile:
         """Show the changes as a unified diff; nothing when there is none."""
         return "".join(
             difflib.unified_diff(
-                _with_plain_ends(self.before).splitlines(keepends=True),
+                with_plain_ends(self.before).splitlines(keepends=True),
                 self._text.splitlines(keepends=True),
                 f"{file_name} (now)",
                 f"{file_name} (then)",
@@ -177,11 +175,10 @@ class ExportFile:
         """Take the lines of one export out of a changed document into the text."""
         wanted = [to_plain(one) for one in document["deployments"]]
         written = write(document, self._text)
-        found = (
-            _added(self._text, written, place) if is_new else _changed(self._text, written, place)
-        )
+        put_in = add_lines if is_new else change_lines
+        found = put_in(self._text, written, place)
         # Where the layout is unusual: all of it as it is written out.
-        self._text = next((text for text in found if _reads_as(text, wanted)), written)
+        self._text = next((text for text in found if reads_as(text, wanted)), written)
 
 
 def open_file(file: Path, *, may_be_new: bool = False) -> ExportFile:
@@ -260,110 +257,3 @@ def _read_again(file: Path) -> str:
 def _read_text(file: Path) -> str:
     """Read a file, its lines ending as they do there."""
     return file.read_bytes().decode()
-
-
-def _with_plain_ends(text: str) -> str:
-    return io.StringIO(text, newline=None).read()
-
-
-def _with_ends_of(before: str, text: str) -> str:
-    """End the lines of a text as those of before do; new ones as most of them do."""
-    if "\r" not in before:
-        return text
-    old = before.splitlines(keepends=True)
-    most = "\r\n" if before.count("\r\n") * 2 > before.count("\n") else "\n"
-    new = text.splitlines(keepends=True)
-    lines = [line.replace("\n", most) for line in new]
-    plain = [_with_plain_ends(line) for line in old]
-    same = difflib.SequenceMatcher(None, plain, new, autojunk=False)
-    for begin, at, count in same.get_matching_blocks():
-        lines[at : at + count] = old[begin : begin + count]
-    return "".join(lines)
-
-
-def _added(text: str, written: str, place: int) -> Iterator[str]:
-    """Put an export that is written out at the end of a text."""
-    begin, end = _lines_of(written, place)
-    lines = written.splitlines(keepends=True)[begin:end]
-    old = _with_last_end(text).splitlines(keepends=True)
-    at = _end_of_exports(text, old)
-    is_apart = at == 0 or not old[at - 1].strip() or old[at - 1].startswith("deployments:")
-    yield "".join([*old[:at], *([] if is_apart else ["\n"]), *lines, *old[at:]])
-
-
-def _changed(text: str, written: str, place: int) -> Iterator[str]:
-    """Put an export that is written out into a text: the way that keeps most of it first."""
-    old, new = (range(*_lines_of(one, place)) for one in (text, written))
-    carried = "".join(carry_over(_with_last_end(text), written, place, (old, new)))
-    if carried:
-        yield _replaced(text, old, carried)
-    yield _replaced(text, old, "".join(written.splitlines(keepends=True)[new.start : new.stop]))
-    if carried:
-        yield _replaced(written, new, carried)
-
-
-def _replaced(text: str, lines: range, by: str) -> str:
-    old = _with_last_end(text).splitlines(keepends=True)
-    return "".join([*old[: lines.start], by, *old[lines.stop :]])
-
-
-def _with_last_end(text: str) -> str:
-    return text if text.endswith("\n") or not text else f"{text}\n"
-
-
-def _without(text: str, place: int) -> str:
-    """Leave an export out, with its comments and the empty line that set it apart."""
-    lines = text.splitlines(keepends=True)
-    begin, end = _lines_of(text, place)
-    column = indent_of(lines[begin])
-    while end < len(lines) and is_comment(lines[end]) and indent_of(lines[end]) > column:
-        end += 1  # comments at the end of it
-    above = without_own_comments(lines[:begin], column)
-    while above and not above[-1].strip():
-        above.pop()
-    return "".join(above + lines[end:])
-
-
-def _reads_as(text: str, wanted: list[Any]) -> bool:
-    """Say whether a text has just these exports."""
-    try:
-        return [to_plain(one) for one in _entries(parse(text))] == wanted
-    except DeploymentRefused:
-        return False
-
-
-def _entries(document: CommentedMap) -> CommentedSeq:
-    return document.get("deployments") or CommentedSeq()
-
-
-def _is(entry: CommentedMap, name: str, entrypoint: str) -> bool:
-    return entry.get("name") == name and entrypoint in {"", entry.get("entrypoint")}
-
-
-def _place_of(entries: CommentedSeq, name: str, entrypoint: str) -> int | None:
-    return next((at for at, one in enumerate(entries) if _is(one, name, entrypoint)), None)
-
-
-def _lines_of(text: str, place: int) -> tuple[int, int]:
-    """Give the lines of an export: from its dash to its last one that is no comment."""
-    entries = _entries(parse(text))
-    lines = text.splitlines(keepends=True)
-    begin = entries[place].lc.line
-    if place + 1 < len(entries):
-        end = entries[place + 1].lc.line
-        while end > begin + 1 and is_aside(lines[end - 1]):
-            end -= 1  # comments before the next one are the next one's
-    else:
-        end = _end_of_exports(text, lines)
-    return begin, end
-
-
-def _end_of_exports(text: str, lines: list[str]) -> int:
-    """Give the line after the last export: what follows is another key, or comments."""
-    document = parse(text)
-    begin = document.lc.key("deployments")[0]
-    following = [document.lc.key(key)[0] for key in document if document.lc.key(key)[0] > begin]
-    end = min(following, default=len(lines))
-    while end > begin + 1 and is_aside(lines[end - 1]):
-        end -= 1
-    return end
