@@ -11,15 +11,14 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from deployments.changes import DeploymentRefused
-from deployments.export_yaml import (
+from deployments.export_comments import (
     carry_over,
     indent_of,
     is_aside,
     is_comment,
-    parse,
-    to_plain,
     without_own_comments,
 )
+from deployments.export_yaml import parse, to_plain
 
 
 def with_plain_ends(text: str) -> str:
