@@ -97,7 +97,8 @@ def list_parts(entry: Mapping[str, Any], part: str) -> list[Any]:
 def list_switches(entry: Mapping[str, Any]) -> list[Any]:
     """List what an entry says of whether its schedules and triggers are on; None where nothing."""
     schedules, triggers = list_parts(entry, "schedules"), list_parts(entry, "triggers")
-    return [one.get("active") for one in schedules] + [one.get("enabled") for one in triggers]
+    switches = [one.get("active") for one in schedules] + [one.get("enabled") for one in triggers]
+    return [False] * len(switches) if entry.get("paused") else switches
 
 
 def set_active(entry: CommentedMap, *, active: bool, is_known: bool = True) -> None:
@@ -107,6 +108,8 @@ def set_active(entry: CommentedMap, *, active: bool, is_known: bool = True) -> N
     it is deployed again; a trigger is made anew, and is on. So resuming is written down where the
     server does not know of it yet.
     """
+    if active and entry.get("paused"):
+        entry["paused"] = False
     for part, switch in (("schedules", "active"), ("triggers", "enabled")):
         if not list_parts(entry, part):
             continue

@@ -121,6 +121,17 @@ def test_resuming_is_written_down_where_no_server_hears_of_it(file: Path) -> Non
     assert schedule["active"] is True  # without a word Prefect would keep it switched off
 
 
+def test_export_that_the_file_pauses_as_a_whole_is_told_as_such_and_resumed(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = f"- name: {NIGHTLY}\n"
+    file.write_text(file.read_text().replace(named, f"{named}    paused: true\n"))
+    assert listed(file, capsys)[NIGHTLY]["paused"]
+    set_export_pause(NIGHTLY, file, active=True, as_json=True)
+    assert yaml.safe_load(file.read_text())["deployments"][0]["paused"] is False
+    assert not listed(file, capsys)[NIGHTLY]["paused"]
+
+
 def test_new_schedule_of_a_paused_export_is_off_and_said_to_be(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
