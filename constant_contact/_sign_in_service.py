@@ -194,7 +194,7 @@ class SignInService:
             except ConstantContactError as error:
                 if not may_read_again(error):
                     raise
-                is_answer_lost = not isinstance(error, Throttled)
+                is_answer_lost |= not isinstance(error, Throttled)
                 interval_s += _SLOWER_BY_S  # it may be busy: ask less often, as of slow_down
         raise SignInAbandoned(ABANDONED)
 

@@ -357,10 +357,14 @@ async def test_a_device_that_is_refused_says_why(
     assert "device-secret" not in repr(caught.value)
 
 
-async def test_a_device_names_a_lost_answer(stage: Any, answer: Any, fail: Any) -> None:
+@pytest.mark.parametrize("is_throttled_after", [False, True])
+async def test_a_device_names_a_lost_answer(
+    stage: Any, answer: Any, fail: Any, is_throttled_after: bool
+) -> None:
     spent = answer(400, {"error": "invalid_grant"})
+    between = [answer(429, "")] * is_throttled_after
     with pytest.raises(SignInRefused, match="was lost"):
-        await wait(stage, answer, fail(httpx.ReadTimeout), spent)
+        await wait(stage, answer, fail(httpx.ReadTimeout), *between, spent)
 
 
 async def test_a_device_waits_no_longer_than_its_code_lives(stage: Any, answer: Any) -> None:
