@@ -7,6 +7,10 @@ import httpx
 
 from constant_contact._addresses import is_loopback
 
+# Polls pause for up to 30 s: a new handshake would bring each of them late, out of the even spacing
+# in which the service is promised to see requests arrive.
+_KEEPALIVE_S = 90.0
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -35,7 +39,9 @@ def open_http(
     return httpx.AsyncClient(
         transport=transport,
         timeout=timeouts.of(is_upload=False),
-        limits=httpx.Limits(max_connections=8, max_keepalive_connections=8),
+        limits=httpx.Limits(
+            max_connections=8, max_keepalive_connections=8, keepalive_expiry=_KEEPALIVE_S
+        ),
         follow_redirects=False,  # a token goes nowhere but where it was meant to
         trust_env=not is_loopback(base),  # a company's proxy cannot reach this machine
         headers={"User-Agent": f"segment-export/{_version()}"},

@@ -6,8 +6,10 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from constant_contact import (
@@ -34,6 +36,8 @@ from constant_contact import (
     framing_bytes,
     wait_for_activities,
 )
+from constant_contact._http import open_http
+from constant_contact._polling import _LONGEST_PAUSE_S
 from sandbox import CAMPAIGN_CREATOR, Box, Fault, ManualClock, SandboxSettings, running
 
 pytestmark = pytest.mark.anyio
@@ -256,6 +260,20 @@ async def test_never_more_than_four_requests_arrive_in_a_second(box: Box, list_i
         )
     assert box.state.most_requests_in_any_second() <= 4
     assert client.request_counts.throttled == 0
+
+
+async def test_a_connection_outlives_the_longest_pause_between_polls(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, used = ManualClock(), set[object]()
+    http11_time = SimpleNamespace(monotonic=clock.monotonic_s)
+    monkeypatch.setattr("httpcore._async.http11.time", http11_time)
+    async with open_http(httpx.URL(box.api_url)) as http:
+        for _ in range(3):
+            answer = await http.get(f"{box.api_url}/activities")
+            used.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+            clock.advance(2 * _LONGEST_PAUSE_S)
+    assert len(used) == 1
 
 
 async def test_throttling_is_waited_out(box: Box, list_id: str) -> None:
