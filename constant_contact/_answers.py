@@ -46,11 +46,16 @@ _STATUS_ADVICE: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What an error body says: its key, safe to show, and its words, which may quote a contact."""
+    """What an error body says: its key, safe to show, and its words, which may quote a contact.
+
+    `is_gateways` tells that the gateway in front of the API speaks, `is_json` that somebody does
+    who may be Constant Contact: a page or nothing at all may come from anything on the way.
+    """
 
     key: str | None
     words: str
     is_gateways: bool = False
+    is_json: bool = True
 
 
 def read_json(response: httpx.Response) -> Any:
@@ -113,7 +118,7 @@ def read_complaint(response: httpx.Response) -> Complaint:
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        return Complaint(None, "")
+        return Complaint(None, "", is_json=False)
     entries = as_sequence(answer)
     found = as_mapping(entries[0] if entries else answer)
     key = found.get("error_key", found.get("error"))
@@ -153,6 +158,13 @@ def _sign_in_error(status: int, complaint: Complaint, *, is_sign_in: bool) -> No
 
 
 def _denial(complaint: Complaint) -> AccessDenied:
+    if not complaint.is_json:
+        return AccessDenied(
+            "Access is denied (status 403) by an answer that does not look like Constant "
+            "Contact's; check the connection's addresses, and any proxy or firewall on the way, "
+            "then run again.",
+            status=403,
+        )
     if "privilege" in complaint.words:
         advice = (
             "the signed-in user lacks the privilege, sign in as an Account Owner or Account Manager"

@@ -14,7 +14,7 @@
     │   ├── SignInReplaced     somebody has connected again while the old token was renewed
     │   ├── SignInRefused      a person's sign-in came to nothing: denied, expired or not ours
     │   │   └── SignInAbandoned  nobody finished it in time
-    │   ├── AccessDenied       403: privilege, scope or deactivated app, or the gateway
+    │   ├── AccessDenied       403: privilege, scope or deactivated app, the gateway, or a proxy
     │   ├── WindowClosed       waiting longer would pass the end of the window
     │   └── InsecureAddress    tokens would travel in clear
     ├── this request is wrong

@@ -129,6 +129,8 @@ ANSWERS: dict[str, Answer] = {
         403, "access_denied", "Request forbidden due to insufficient scope."
     ),
     "403 from the gateway": status(403, says='{"message":"Forbidden"}'),
+    "403 with HTML": status(403, envelope="html"),
+    "403 with nothing": status(403, envelope="empty"),
     "404": status(404),
     "409": status(409),
     "413": status(413),

@@ -84,6 +84,10 @@ SCOPE = DENIED.format(
 GATEWAY = DENIED.format(
     "the gateway turned the request away, check the API address and connect again"
 )
+DENIED_ON_THE_WAY = (
+    "Access is denied (status 403) by an answer that does not look like Constant Contact's; check "
+    "the connection's addresses, and any proxy or firewall on the way, then run again."
+)
 REFUSED = "Constant Contact refuses the request (status …): {}."
 ELSEWHERE = REFUSED.format("it points elsewhere, check the API address")
 WRONG = REFUSED.format("check the list, the columns and the custom fields")
@@ -115,6 +119,7 @@ DENIALS = {
         AccessDenied, SCOPE
     ),
     "403 from the gateway": final(AccessDenied, GATEWAY),
+    **dict.fromkeys(("403 with HTML", "403 with nothing"), final(AccessDenied, DENIED_ON_THE_WAY)),
     "429 quota_exceeded": final(
         QuotaExceeded, QUOTA, "stops at once and sends nothing more in this run"
     ),

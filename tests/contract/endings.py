@@ -226,6 +226,13 @@ MESSAGES = (
         "Check the API address and the proxy; connect again.",
     ),
     Message(
+        a.DENIED_ON_THE_WAY,
+        "The request was turned away by a web page, or without a word.",
+        "Constant Contact would say why. A proxy or a firewall, of yours or of theirs, may not let "
+        "this machine through, or another service answers at that address.",
+        "Ask those who run the network; check the connection's addresses; run again.",
+    ),
+    Message(
         a.ELSEWHERE,
         "The answer was a redirect, which is not followed: the token stays where it belongs.",
         "The API address is outdated, or a log-in page of the network is in the way.",

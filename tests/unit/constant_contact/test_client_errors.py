@@ -94,11 +94,18 @@ def test_an_activity_post_is_understood_by_the_key(status: int, body: Any, name:
         ),
         (E3, "gateway"),
         ({"error_key": "access_denied"}, "scopes"),
-        ("", "scopes"),
+        ([], "scopes"),
+        (HTML, "proxy or firewall"),
+        ("", "proxy or firewall"),
     ],
 )
 def test_a_403_says_which_of_its_meanings_it_has(body: Any, words: str) -> None:
     assert words in str(error_from_response(response(403, body)))
+
+
+@pytest.mark.parametrize("body", [HTML, ""])
+def test_a_403_that_nobody_explains_sends_nobody_to_connect_again(body: str) -> None:
+    assert "connect again" not in str(error_from_response(response(403, body)))
 
 
 def test_a_key_that_is_no_identifier_is_not_kept() -> None:
