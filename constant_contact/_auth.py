@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ from constant_contact._errors import (
     QuotaExceeded,
     ServerFault,
     SignInExpired,
+    SignInOutOfReach,
     SignInReplaced,
     SignInUnavailable,
     Throttled,
@@ -28,6 +30,8 @@ from constant_contact._events import ApiEvent, EventKind
 from constant_contact._finishing import finish
 from constant_contact._pacing import RateLimiter
 from constant_contact._retry import Listener, Retrier, RetryPolicy
+
+T = TypeVar("T")
 
 _REFRESH_POLICY = RetryPolicy(attempts=5, total_s=90.0, waiting_total_s=120.0, first_wait_s=1.0)
 
@@ -43,6 +47,9 @@ _FINAL = (
 
 # How long another's answer may take to its store, when our refresh token was spent by them.
 _LATE_STORE_S = 2.0
+
+# How often a store that does not answer is asked again, before anything is spent.
+_STORE_POLICY = RetryPolicy(attempts=8, total_s=60.0, first_wait_s=1.0, longest_wait_s=15.0)
 
 # How long a store that fails is tried again: with the new tokens the connection would be lost.
 _SAVE_TOTAL_S = 60.0
@@ -70,7 +77,7 @@ class TokenKeeper:
         self._limiter = limiter
         self._retrier = retrier
         self._tokens: Tokens | None = None
-        self._unsaved: tuple[Tokens, Tokens] | None = None  # the spent ones and their successors
+        self._unsaved: Tokens | None = None  # nobody else has them, and what came before is spent
         self._turn = asyncio.Lock()
 
     async def access_token(self) -> SecretStr:
@@ -95,11 +102,13 @@ class TokenKeeper:
             return self._tokens.access_token
 
     async def _load_or_refresh(self, refused: SecretStr | None) -> Tokens:
-        stored = await self._store.load()
-        if self._is_usable(stored, refused):
-            return stored
+        if self._unsaved is None:
+            stored = await self._ask_store(self._store.load)
+            if self._is_usable(stored, refused):
+                return stored
         async with self._store.lock():
-            stored = await self._store.load()
+            await self._save_what_is_left()
+            stored = await self._ask_store(self._store.load)
             if self._is_usable(stored, refused):
                 return stored
             if not stored.refresh_token.get_secret_value():
@@ -115,6 +124,25 @@ class TokenKeeper:
                     raise
                 return newest if self._is_usable(newest, refused) else await self._refresh(newest)
 
+    async def _ask_store(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store, and again where it does not answer: its server may be starting anew."""
+        return await self._retrier.call(
+            ask,
+            what="read the sign-in",
+            policy=_STORE_POLICY,
+            may_repeat=lambda error: isinstance(error, SignInOutOfReach),
+        )
+
+    async def _save_what_is_left(self) -> None:
+        """Save what an earlier renewal could not, before the store is asked for anything.
+
+        A sign-in that somebody has made meanwhile stays.
+        """
+        left = self._unsaved
+        if left is not None:
+            with suppress(SignInReplaced):
+                await self._whatever_stops(lambda tell: self._save_renewed(left, tell))
+
     async def _find_newer(self, sent: Tokens) -> Tokens | None:
         """Look, and a moment later again, whether others have been stored meanwhile.
 
@@ -122,21 +150,20 @@ class TokenKeeper:
         """
         for wait_s in (0.0, _LATE_STORE_S):
             await self._retrier.sleep(wait_s)
-            newest = await self._store.load()
+            newest = await self._ask_store(self._store.load)
             if not _same_grant(newest, sent):
                 return newest
         return None
 
     async def _refresh(self, spent: Tokens) -> Tokens:
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
-        await self._store.begin()
+        await self._ask_store(self._store.begin)
         fate = _Fate()
 
         async def attempt() -> Tokens:
-            if not self._has_answer_to(spent):
-                await self._limiter.acquire()
+            await self._limiter.acquire()
             with fate.followed():
-                return await self._exchange_and_save_whatever_stops(spent)
+                return await self._whatever_stops(lambda tell: self._exchange_and_save(spent, tell))
 
         try:
             return await self._retrier.call(
@@ -158,25 +185,23 @@ class TokenKeeper:
             if not fate.may_be_spent:
                 await self._store.withdraw()
 
-    def _has_answer_to(self, spent: Tokens) -> bool:
-        return self._unsaved is not None and _same_grant(self._unsaved[0], spent)
-
-    async def _exchange_and_save_whatever_stops(self, spent: Tokens) -> Tokens:
-        """Let an exchange that has begun end in the store: its answer cannot be had twice."""
+    async def _whatever_stops(self, work: Callable[[Listener], Coroutine[Any, Any, T]]) -> T:
+        """Let what has begun end in the store: the answer of an exchange cannot be had twice."""
         loop = asyncio.get_running_loop()
 
         def tell(event: ApiEvent) -> None:
             with suppress(RuntimeError):  # the loop of who would hear it is closed
                 loop.call_soon_threadsafe(self._retrier.announce, event)
 
-        return await finish(lambda: self._exchange_and_save(spent, tell))
+        return await finish(lambda: work(tell))
 
     async def _exchange_and_save(self, spent: Tokens, tell: Listener) -> Tokens:
-        if self._unsaved is None or not _same_grant(self._unsaved[0], spent):
-            self._unsaved = spent, await self._exchange(spent)
+        return await self._save_renewed(await self._exchange(spent), tell)
+
+    async def _save_renewed(self, renewed: Tokens, tell: Listener) -> Tokens:
         # The old refresh token died with the answer: until the new one is kept, nothing else
         # happens, and if keeping it fails it is what the next try begins with.
-        renewed = self._unsaved[1]
+        self._unsaved = renewed
         try:
             await self._save(renewed, tell)
         except SignInReplaced:
@@ -231,8 +256,10 @@ class TokenKeeper:
             form["client_id"] = self._credentials.client_id
         else:
             basic = httpx.BasicAuth(self._credentials.client_id, secret.get_secret_value())
+        # Cut off by the window, the answer would be lost, and with it a refresh token that rotates.
+        limit_s = self._retrier.request_limit_s(may_outlast_window=True)
         try:
-            async with asyncio.timeout(self._retrier.request_limit_s()), self._open_http() as http:
+            async with asyncio.timeout(limit_s), self._open_http() as http:
                 response = await http.post(
                     self._token_url, data=form, auth=basic, headers={"Accept": "application/json"}
                 )
@@ -307,5 +334,5 @@ def _leaves_unspent(error: ConstantContactError) -> bool:
 def _tell_reason(error: Exception) -> str:
     """Say in our own words why a store failed; those of others may quote what it was to store."""
     if isinstance(error, ConstantContactError):
-        return str(error).rstrip(".")
+        return str(error).partition(";")[0].rstrip(".")
     return type(error).__name__

@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol, Self
 
 from pydantic import SecretStr
 
-from constant_contact._errors import MalformedAnswer
+from constant_contact._errors import MalformedAnswer, SignInReplaced
 from constant_contact._models import as_mapping, read_count, read_text
 
 # The shortest lifetime seen in the wild, for an answer that does not say.
@@ -83,7 +83,11 @@ class Tokens(Unpicklable):
 
 
 class TokenStore(Protocol):
-    """Where the tokens of one connection are kept, shared by every process that uses it."""
+    """Where the tokens of one connection are kept, shared by every process that uses it.
+
+    What `load` and `begin` raise ends the request that wanted a token; only SignInOutOfReach, which
+    says that the place does not answer just now, has them called again for a while.
+    """
 
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
@@ -120,11 +124,13 @@ class MemoryTokenStore:
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
+        self._loaded = tokens
         self._lock = asyncio.Lock()
 
     async def load(self) -> Tokens:
         """Return the tokens saved last."""
-        return self.tokens
+        self._loaded = self.tokens
+        return self._loaded
 
     async def begin(self) -> None:
         """Take no note of it: what would ask for it later dies with the process."""
@@ -133,7 +139,14 @@ class MemoryTokenStore:
         """Forget nothing, as nothing was noted."""
 
     async def save(self, tokens: Tokens) -> None:
-        """Keep the tokens."""
+        """Keep the tokens.
+
+        Raises:
+            SignInReplaced: somebody has put others in the place of those that were loaded.
+        """
+        replaced = {self._loaded.refresh_token, tokens.refresh_token}
+        if self.tokens.refresh_token not in replaced:
+            raise SignInReplaced
         self.tokens = tokens
 
     def lock(self) -> AbstractAsyncContextManager[object]:

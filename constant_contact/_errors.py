@@ -11,6 +11,7 @@
     │   ├── NotAuthorised      the access token is refused, also after a refresh
     │   │   └── SignInExpired  the refresh token is refused: connect again
     │   ├── SignInUnavailable  the sign-in service gives no token, after repeats of its own
+    │   │   └── SignInOutOfReach  where the sign-in is kept does not answer, after repeats too
     │   ├── SignInReplaced     somebody has connected again while the old token was renewed
     │   ├── SignInRefused      a person's sign-in came to nothing: denied, expired or not ours
     │   │   └── SignInAbandoned  nobody finished it in time
@@ -110,6 +111,12 @@ class SignInUnavailable(ConstantContactError):
     """Constant Contact's sign-in service does not answer as it should; run again later."""
 
     trouble = "Constant Contact's sign-in service did not answer as it should"
+
+
+class SignInOutOfReach(SignInUnavailable):
+    """The place where this connection's sign-in is kept does not answer; run again later."""
+
+    trouble = "the place where the sign-in is kept did not answer"
 
 
 class SignInReplaced(ConstantContactError):

@@ -25,7 +25,8 @@ from constant_contact._events import ApiEvent, EventKind
 _log = logging.getLogger("segment_export.api")
 
 T = TypeVar("T")
-# Enough for 4 MB over a slow line; a request never outlasts the window by more than the least.
+# Enough for 4 MB over a slow line; none but the renewal of a sign-in outlasts the window by more
+# than the least.
 _REQUEST_S = 180.0
 _LEAST_REQUEST_S = 10.0
 
@@ -103,9 +104,9 @@ class Retrier:
         if self.deadline is not None and self.clock() + ahead_s >= self.deadline:
             raise WindowClosed
 
-    def request_limit_s(self) -> float:
+    def request_limit_s(self, *, may_outlast_window: bool = False) -> float:
         """Tell how long one exchange may take as a whole, however steadily its answer drips."""
-        if self.deadline is None:
+        if self.deadline is None or may_outlast_window:
             return _REQUEST_S
         return min(_REQUEST_S, max(_LEAST_REQUEST_S, self.deadline - self.clock()))
 

@@ -6,8 +6,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
+
 from constant_contact import (
     SignInExpired,
+    SignInOutOfReach,
     SignInReplaced,
     SignInUnavailable,
     Tokens,
@@ -39,7 +42,11 @@ class ConnectionTokenStore:
         self._loaded: Tokens | None = None
 
     async def load(self) -> Tokens:
-        """Return the tokens kept last."""
+        """Return the tokens kept last.
+
+        Raises:
+            SignInOutOfReach: Prefect's API does not answer.
+        """
         self._loaded = (await self.load_secrets()).tokens
         return self._loaded
 
@@ -52,6 +59,7 @@ class ConnectionTokenStore:
 
         Raises:
             VaultUnusable: the token that comes in its place could not be kept.
+            SignInOutOfReach: Prefect's API does not answer.
         """
         if self._has_begun:
             return
@@ -120,7 +128,14 @@ class ConnectionTokenStore:
 
     async def _vault(self) -> Vault:
         """Look anew which vault it is: somebody may have connected again meanwhile."""
-        return vault_of(self.slug, await load_connection(self.slug))
+        try:
+            connection = await load_connection(self.slug)
+        except httpx.HTTPError as error:
+            raise SignInOutOfReach(
+                "Prefect's API, through which the sign-in is kept, does not answer "
+                f"({type(error).__name__}); run again when it does."
+            ) from None
+        return vault_of(self.slug, connection)
 
     async def _explain(self, error: SignInExpired) -> SignInExpired:
         """Say why the sign-in works no more and what to do, and note it."""

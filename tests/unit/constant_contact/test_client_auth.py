@@ -19,6 +19,7 @@ from constant_contact import (
     MemoryTokenStore,
     NotAuthorised,
     SignInExpired,
+    SignInOutOfReach,
     SignInReplaced,
     SignInUnavailable,
     Tokens,
@@ -146,6 +147,89 @@ async def test_tokens_that_were_not_stored_do_not_replace_a_newer_sign_in(
         store.fails, store.tokens = 0, expired("refresh-new")  # somebody has connected again
         await client.get_account()
     assert store.tokens.refresh_token.get_secret_value() == "refresh-9"
+
+
+class OutOfReach(MemoryTokenStore):
+    """Does not answer to some of its calls, a number of times."""
+
+    def __init__(self, tokens: Tokens, **fails: int) -> None:
+        super().__init__(tokens)
+        self.fails = fails
+
+    def _answer(self, call: str) -> None:
+        if self.fails.get(call, 0):
+            self.fails[call] -= 1
+            raise SignInOutOfReach
+
+    async def load(self) -> Tokens:
+        self._answer("load")
+        return await super().load()
+
+    async def begin(self) -> None:
+        self._answer("begin")
+
+    async def save(self, tokens: Tokens) -> None:
+        self._answer("save")
+        await super().save(tokens)
+
+
+@pytest.mark.parametrize("call", ["load", "begin", "save"])
+async def test_a_store_that_does_not_answer_for_a_while_is_asked_again(
+    stage: Any, answer: Any, call: str
+) -> None:
+    store = OutOfReach(expired(), **{call: 3})
+    stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
+    stage.script.on(ACCOUNT, answer(200, {}))
+    async with stage.client(token_store=store) as client:
+        await client.get_account()
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
+
+
+@pytest.mark.parametrize("call", ["load", "begin"])
+async def test_a_store_that_does_not_answer_spends_nothing(
+    stage: Any, answer: Any, call: str
+) -> None:
+    store, began = OutOfReach(expired(), **{call: 1_000}), stage.time.now
+    stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
+    stage.script.on(ACCOUNT, answer(200, {}))
+    async with stage.client(token_store=store) as client:
+        with pytest.raises(SignInOutOfReach):
+            await client.get_account()
+        assert 30 < stage.time.now - began <= 75
+        assert stage.script.requests == []
+        store.fails = {}
+        await client.get_account()
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
+
+
+async def test_tokens_that_were_not_stored_are_stored_before_the_store_is_asked_for_any(
+    stage: Any, answer: Any
+) -> None:
+    store = OutOfReach(expired(), save=1_000)
+    stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
+    async with stage.client(token_store=store) as client:
+        with pytest.raises(SignInUnavailable):
+            await client.get_account()
+        store.fails = {"load": 1_000, "save": 3}
+        with pytest.raises(SignInOutOfReach):
+            await client.get_account()
+    assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
+    assert stage.script.count(TOKEN) == 1
+
+
+async def test_a_renewal_that_has_begun_outlasts_the_window(stage: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("constant_contact._retry._LEAST_REQUEST_S", 0.01)
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            await asyncio.sleep(0.1)
+        return httpx.Response(200, json=NEW)
+
+    stage.store.tokens = expired()
+    slow_service = {"transport": httpx.MockTransport(slow), "deadline": stage.time.now}
+    async with stage.client(**slow_service) as client:
+        await client.get_account()
+    assert stage.store.tokens.refresh_token.get_secret_value() == "refresh-1"
 
 
 async def test_a_cancelled_save_is_not_tried_again(stage: Any, answer: Any) -> None:

@@ -11,9 +11,13 @@ from constant_contact import (
     Activity,
     ActivityState,
     ActivityWatch,
+    MemoryTokenStore,
     NotAuthorised,
     QuotaExceeded,
     ServerFault,
+    SignInOutOfReach,
+    Tokens,
+    Trouble,
     wait_for_activities,
 )
 
@@ -36,10 +40,15 @@ def jobs(**states: str) -> Any:
 
 
 async def wait_for(
-    stage: Any, *ids: str, window_s: float = 600, transport: Any = None, **given: Any
+    stage: Any,
+    *ids: str,
+    window_s: float = 600,
+    transport: Any = None,
+    token_store: Any = None,
+    **given: Any,
 ) -> Any:
     deadline = stage.time.now + window_s
-    more = {"transport": transport} if transport else {}
+    more = {"transport": transport, "token_store": token_store or stage.store}
     async with stage.client(deadline=deadline, **more) as client:
         return await wait_for_activities(
             client,
@@ -128,6 +137,27 @@ async def test_lasting_faults_end_with_the_window(stage: Any, fault: Any) -> Non
     stage.script.on(ACTIVITIES, fault)
     known = await wait_for(stage, "a1", window_s=100)
     assert known["a1"].state is ActivityState.UNKNOWN
+
+
+async def test_a_sign_in_that_is_out_of_reach_for_a_while_does_not_end_it(
+    stage: Any, answer: Any
+) -> None:
+    began, told = stage.time.now, list[Trouble | None]()
+
+    class Away(MemoryTokenStore):
+        async def load(self) -> Tokens:
+            if stage.time.now < began + 200:
+                raise SignInOutOfReach
+            return await super().load()
+
+    expired = Tokens.of(access_token="access-0", refresh_token="refresh-0", expires_at=0)
+    stage.script.on("POST /oauth2/default/v1/token", answer(200, {"access_token": "access-1"}))
+    stage.script.on(ACTIVITIES, jobs(a1="completed"))
+    known = await wait_for(stage, "a1", token_store=Away(expired), on_trouble=told.append)
+    assert known["a1"].state is ActivityState.COMPLETED
+    assert told[-1] is None
+    assert told[0] is not None
+    assert "the place where the sign-in is kept did not answer" in told[0].describe(stage.time.now)
 
 
 async def test_trouble_is_told_with_its_beginning_and_its_end(stage: Any, answer: Any) -> None:
