@@ -17,6 +17,7 @@ from constant_contact._errors import (
     QueueFull,
     QuotaExceeded,
     RequestRefused,
+    SendingStopped,
     ServerFault,
     SignInAbandoned,
     SignInExpired,
@@ -29,7 +30,7 @@ from constant_contact._errors import (
 )
 from constant_contact._events import ApiEvent, EventKind
 from constant_contact._http import Timeouts
-from constant_contact._imports import REQUEST_LIMIT_BYTES, Patience, framing_bytes
+from constant_contact._imports import REQUEST_LIMIT_BYTES, MaySend, Patience, framing_bytes
 from constant_contact._models import (
     Account,
     Activity,
@@ -91,6 +92,7 @@ __all__ = [
     "ListNotFound",
     "MachinePacer",
     "MalformedAnswer",
+    "MaySend",
     "MemoryTokenStore",
     "NotAuthorised",
     "NotFound",
@@ -102,6 +104,7 @@ __all__ = [
     "RateLimiter",
     "RequestRefused",
     "RetryPolicy",
+    "SendingStopped",
     "ServerFault",
     "SignInAbandoned",
     "SignInExpired",

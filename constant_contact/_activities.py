@@ -61,10 +61,18 @@ async def find_import(
     unfinished: Activity | None = None
     async with aclosing(iter_activities(session)) as activities:
         async for activity in activities:
-            if activity.source_file_name != file_name or activity.activity_id in ignored_ids:
+            if not is_import_of(activity, file_name, ignored_ids):
                 continue
             if activity.state is ActivityState.COMPLETED:
                 return activity
-            if not activity.state.is_failed:
-                unfinished = unfinished or activity
+            unfinished = unfinished or activity
     return unfinished
+
+
+def is_import_of(activity: Activity, file_name: str, ignored_ids: Collection[str]) -> bool:
+    """Tell whether an activity imports, or has imported, a file of this name."""
+    return (
+        activity.source_file_name == file_name
+        and activity.activity_id not in ignored_ids
+        and not activity.state.is_failed
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +13,7 @@ from constant_contact._addresses import API_URL, AUTH_URL, parse_base_url
 from constant_contact._auth import TokenKeeper
 from constant_contact._credentials import Credentials, TokenStore
 from constant_contact._http import Timeouts, open_http
-from constant_contact._imports import Patience
+from constant_contact._imports import MaySend, Patience
 from constant_contact._models import (
     Account,
     Activity,
@@ -153,15 +153,18 @@ class ConstantContact:
         body: bytes,
         list_ids: Collection[str],
         known_ids: Collection[str] = frozenset(),
+        may_send: Callable[[], Awaitable[MaySend]] | None = None,
         on_send: Callable[[], None] = lambda: None,
     ) -> ImportReceipt:
         """Import a CSV file into lists and return the activity that does it.
 
         `known_ids` are the activities of this file name that the caller has seen and does not
-        want: they are never taken for this import when its answer is lost. `on_send` is told
+        want: they are never taken for this import when its answer is lost. `may_send` is asked
+        before each sending, and while room in the account's queue is waited for. `on_send` is told
         when the request begins: before that it has certainly not arrived.
 
         Raises:
+            SendingStopped: `may_send` said no.
             BodyTooLarge: the request would not be under 4,000,000 bytes; nothing was sent.
             RequestRefused: the service does not take it; it may be the file's contents.
             OutcomeUnknown: the answer was lost and the activities cannot be read either, whatever
@@ -175,5 +178,10 @@ class ConstantContact:
             list_ids=list_ids,
             known_ids=known_ids,
             patience=self._patience,
+            may_send=may_send or _always,
             on_send=on_send,
         )
+
+
+async def _always() -> MaySend:
+    return MaySend.YES

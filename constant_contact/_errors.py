@@ -17,6 +17,7 @@
     │   │   └── SignInAbandoned  nobody finished it in time
     │   ├── AccessDenied       403: privilege, scope or deactivated app, the gateway, or a proxy
     │   ├── WindowClosed       waiting longer would pass the end of the window
+    │   ├── SendingStopped     who wanted a file to be sent does not any more
     │   └── InsecureAddress    tokens would travel in clear
     ├── this request is wrong
     │   ├── RequestRefused     any other 3xx or 4xx, with its status and error_key
@@ -147,6 +148,10 @@ class WindowClosed(ConstantContactError):
             f"The export's window has ended while {error.trouble}; run again to go on where it "
             "stopped."
         )
+
+
+class SendingStopped(ConstantContactError):
+    """The batch was not sent, as the run is to stop; its report says why."""
 
 
 class InsecureAddress(ConstantContactError, ValueError):

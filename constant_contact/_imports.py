@@ -7,15 +7,16 @@ anything is sent again.
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from constant_contact._activities import find_import, iter_activities
+from constant_contact._activities import find_import, is_import_of, iter_activities
 from constant_contact._answers import read_json
 from constant_contact._errors import (
     ApiUnreachable,
@@ -27,6 +28,7 @@ from constant_contact._errors import (
     QueueFull,
     QuotaExceeded,
     RequestRefused,
+    SendingStopped,
     ServerFault,
     WindowClosed,
 )
@@ -66,6 +68,17 @@ class Patience:
     silent_looks_every_s: float = 15.0
 
 
+class MaySend(StrEnum):
+    """What its caller says of a file before each sending of it, as hours may have passed.
+
+    `UNLESS_FOUND`: somebody else may have sent it meanwhile, so that it is looked for first.
+    """
+
+    YES = "yes"
+    UNLESS_FOUND = "unless_found"
+    NO = "no"
+
+
 def framing_bytes(file_name: str, list_ids: Collection[str]) -> int:
     """Return how many bytes of the request body are not the file."""
     # Made by the library that will send it; its boundary always has the same length.
@@ -86,6 +99,7 @@ async def import_file(
     list_ids: Collection[str],
     known_ids: Collection[str],
     patience: Patience,
+    may_send: Callable[[], Awaitable[MaySend]],
     on_send: Callable[[], None],
 ) -> ImportReceipt:
     """Import a CSV file into lists and return the activity that does it."""
@@ -96,6 +110,9 @@ async def import_file(
 
     async def attempt() -> ImportReceipt:
         nonlocal attempts
+        if found := await _ask_and_look(session, file_name, known, may_send):
+            return ImportReceipt(found, reconciled=True)
+        session.retrier.require_open_window()
         attempts += 1
         if attempts > 1:
             session.count_repeat()
@@ -106,7 +123,8 @@ async def import_file(
             # Certainly not accepted. Faults while polling do not make it a fault of this request:
             # the next try says whether there is room.
             with suppress(ApiUnreachable, ServerFault, MalformedAnswer, RequestRefused):
-                await _drain_queue(session, error)
+                if found := await _drain_queue(session, file_name, known, may_send, error):
+                    return ImportReceipt(found, reconciled=True)
             raise
         except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
             if isinstance(error, ApiUnreachable) and not error.may_have_arrived:
@@ -140,6 +158,24 @@ def _check_import(file_name: str, body: bytes, list_ids: Collection[str]) -> Non
 
 def _form(list_ids: Collection[str]) -> dict[str, str]:
     return {"list_ids": ",".join(list_ids)}
+
+
+async def _ask(may_send: Callable[[], Awaitable[MaySend]]) -> MaySend:
+    permission = await may_send()
+    if permission is MaySend.NO:
+        raise SendingStopped
+    return permission
+
+
+async def _ask_and_look(
+    session: Session,
+    file_name: str,
+    known: frozenset[str],
+    may_send: Callable[[], Awaitable[MaySend]],
+) -> Activity | None:
+    if await _ask(may_send) is MaySend.UNLESS_FOUND:
+        return await find_import(session, file_name, ignored_ids=known)
+    return None
 
 
 def _may_send_again(error: BaseException) -> bool:
@@ -246,11 +282,20 @@ def _unknown_outcome(file_name: str) -> OutcomeUnknown:
     )
 
 
-async def _drain_queue(session: Session, cause: QueueFull) -> None:
+async def _drain_queue(
+    session: Session,
+    file_name: str,
+    known: frozenset[str],
+    may_send: Callable[[], Awaitable[MaySend]],
+    cause: QueueFull,
+) -> Activity | None:
     """Wait until fewer activities are unfinished than a full queue holds, or than at first.
+
+    The file's activity is returned if somebody else has sent it meanwhile.
 
     Raises:
         WindowClosed: they are as many when the window ends.
+        SendingStopped: nothing is waited for any more.
     """
     at_first: int | None = None
     wait_s = 1.0
@@ -259,10 +304,14 @@ async def _drain_queue(session: Session, cause: QueueFull) -> None:
             await session.retrier.pause(wait_s)
         except WindowClosed:
             raise WindowClosed.during(cause) from cause
+        await _ask(may_send)
         unfinished = 0
-        async for activity in iter_activities(session):
-            unfinished += not activity.state.is_finished
+        async with aclosing(iter_activities(session)) as activities:
+            async for activity in activities:
+                if is_import_of(activity, file_name, known):
+                    return activity
+                unfinished += not activity.state.is_finished
         if unfinished < QUEUE_LIMIT or (at_first is not None and unfinished < at_first):
-            return
+            return None
         at_first = unfinished if at_first is None else at_first
         wait_s = min(wait_s * 2, 30.0)

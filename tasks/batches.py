@@ -8,6 +8,7 @@ from constant_contact import (
     REQUEST_LIMIT_BYTES,
     Activity,
     ConstantContactError,
+    MaySend,
     OutcomeUnknown,
     RequestRefused,
     framing_bytes,
@@ -19,12 +20,12 @@ from tasks.newest_mark import stop_if_overtaken
 from tasks.sending import keeping_marked, mark_sending
 from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
-from tasks.stops import EXPORT_ERRORS, explain_stop
+from tasks.stops import EXPORT_ERRORS, ExportError, explain_stop
 
 MOST_UPLOADS_AT_ONCE = 4
 
-# A lease is renewed more often than this many seconds; where Prefect's API is silent, nobody can
-# take over either.
+# A lease is renewed more often than this many seconds. Where Prefect's API stays silent to this
+# machine, it may still answer another, which then takes over.
 LEASE_LOOKS = 15
 
 
@@ -58,6 +59,7 @@ async def upload_batch(ticket: BatchTicket) -> UploadReceipt:
         body=batch.body,
         list_ids=[session.list_id],
         known_ids=session.earlier_ids,
+        may_send=lambda: _may_send(session),
         on_send=lambda: session.begun.add(key),
     )
     note_activity(session, key, batch, receipt.activity)
@@ -127,7 +129,7 @@ async def _deliver(
 
 async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused | None:
     """Upload one batch or part; what it raises stops the run, but for a refusal."""
-    if not await _may_send(session):
+    if session.stop is not None:
         return None
     key = batch.number, batch.first
     ticket = BatchTicket(batch.number, batch.first, batch.rows, session.batches[key].file_name)
@@ -139,12 +141,12 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
         return error
     except OutcomeUnknown as error:
         _set_state(session, key, BatchState.UNKNOWN)
-        session.stop = session.stop or explain_stop(error)
+        _stop(session, error)
     except ConstantContactError as error:
-        session.stop = session.stop or explain_stop(error)
+        _stop(session, error)
     except EXPORT_ERRORS as error:  # as when the connection is taken away: it may have arrived
         _note_unknown(session, key)
-        session.stop = session.stop or explain_stop(error)
+        _stop(session, error)
     except asyncio.CancelledError:
         _note_unknown(session, key)
         raise
@@ -154,10 +156,11 @@ async def _upload(session: ExportSession, batch: ContactBatch) -> RequestRefused
     return None
 
 
-async def _may_send(session: ExportSession) -> bool:
+async def _may_send(session: ExportSession) -> MaySend:
     """Make sure that no other machine has taken the delivery over, as after a long pause.
 
     And that no run has begun meanwhile to deliver a newer snapshot, which this would overwrite.
+    Where a take-over cannot be heard of, what another machine has sent is looked for.
     """
     lease = session.lease
     for _ in range(LEASE_LOOKS):
@@ -165,7 +168,13 @@ async def _may_send(session: ExportSession) -> bool:
             break
         await session.handover.sleep(1.0)  # the next renewal tells
     await stop_if_overtaken(session)
-    return session.stop is None
+    if session.stop is not None:
+        return MaySend.NO
+    return MaySend.YES if lease is None or lease.is_sure else MaySend.UNLESS_FOUND
+
+
+def _stop(session: ExportSession, error: ExportError) -> None:
+    session.stop = session.stop or explain_stop(error)
 
 
 def _note_unknown(session: ExportSession, key: BatchKey) -> None:
