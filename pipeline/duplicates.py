@@ -40,14 +40,13 @@ def age_of(values: pl.Series) -> tuple[pl.Series, int]:
     Returns:
         The values, text read as ISO 8601 instants, and how many texts are no such thing.
     """
-    name = values.name
     if values.dtype.is_float():
         return values.fill_nan(None), 0
     if not is_text(values.dtype):
         return values, 0
     text = values.cast(pl.String).str.strip_chars().replace("", None)
-    instants = text.to_frame().select(_instant(pl.col(name))).to_series().alias(name)
-    return instants, instants.null_count() - text.null_count()
+    instants = text.alias("text").to_frame().select(_instant(pl.col("text"))).to_series()
+    return instants.alias(values.name), instants.null_count() - text.null_count()
 
 
 def check_text_is_dates(column: str, wrong_rows: int) -> None:

@@ -9,6 +9,7 @@ from pipeline.source import Table
 from pipeline.text_forms import (
     check_has_text,
     email_text,
+    in_utc,
     is_text,
     name_text,
     plain_text,
@@ -139,8 +140,7 @@ def _normalise(values: pl.Series, heading: str) -> pl.Series:
     if heading in _NAMES:
         return name_text(text_of(values))
     if heading == "anniversary" and isinstance(values.dtype, pl.Datetime):
-        zone = values.dtype.time_zone
-        values = (values.dt.convert_time_zone("UTC") if zone else values).dt.date()
+        values = in_utc(values).dt.date()
     text = plain_text(text_of(values))
     if heading in _BIRTHDAY:
         return text.str.replace(r"^0+([1-9])", "${1}")

@@ -1,20 +1,17 @@
-"""The files behind a location: a path, a folder, a glob, or an object-store URL of one."""
+"""The Parquet files of a location, as their footers and their stores describe them."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pipeline.errors import SourceMissing, SourceUnreadable, one_line
+from pipeline.listing import Candidate, list_candidates, open_store
 
-_WILDCARDS = frozenset("*?[")
-_SUFFIX = ".parquet"
 _MAGIC = b"PAR1"  # the first and last four bytes of every Parquet file
 _SCHEMES = frozenset({"s3", "abfs", "abfss", "file"})
 _FOOTERS_AT_ONCE = 8  # a store answers slowly but many at a time
@@ -37,12 +34,6 @@ class FoundFile:
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    path: str
-    name: str
-
-
 def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
     """Find the Parquet files of a location, sorted by name; raises SourceUnreadable."""
     scheme, is_url, _ = location.partition("://")
@@ -52,7 +43,7 @@ def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
             "URL that begins with s3:// or abfss://."
         )
     try:
-        found = _list_store(location) if "://" in location else _list_local(location)
+        found = list_candidates(location)
     except FileNotFoundError:
         raise SourceMissing(
             f"The {what} {one_line(location)} do not exist: check the path."
@@ -65,9 +56,8 @@ def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
             f"There is no Parquet file for the {what} in {one_line(location)}: give a *.parquet "
             "file, or a folder or glob that holds some."
         )
-    ordered = sorted(found, key=lambda candidate: candidate.name)
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-        return tuple(pool.map(lambda candidate: _read_footer(candidate, what), ordered))
+        return tuple(pool.map(lambda candidate: _read_footer(candidate, what), found))
 
 
 def stat_file(file: FoundFile) -> tuple[int, int] | None:
@@ -78,97 +68,9 @@ def stat_file(file: FoundFile) -> tuple[int, int] | None:
         return None
 
 
-def _list_local(location: str) -> list[_Candidate]:
-    path = Path(location).expanduser()
-    if path.is_dir():
-        return list(_walk(path, path))
-    if path.exists() or not _WILDCARDS & set(location):
-        path.stat()  # says what is wrong with a path that is not there
-        return [_Candidate(str(path), path.name)]
-    root = _fixed_part(path)
-    found: list[_Candidate] = []
-    for match in root.glob(str(path.relative_to(root))):
-        if match.is_dir():
-            found.extend(_walk(match, root))
-        elif _is_visible(match.relative_to(root).parts):
-            found.append(_Candidate(str(match), match.relative_to(root).as_posix()))
-    return found
-
-
-def _walk(folder: Path, root: Path) -> Iterator[_Candidate]:
-    def refuse(failed: OSError) -> None:
-        raise failed  # os.walk would pass over a folder that it may not read
-
-    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
-        for name in names:
-            path = Path(parent, name)
-            inside = path.relative_to(root)
-            if inside.suffix.lower() == _SUFFIX and _is_visible(inside.parts):
-                yield _Candidate(str(path), inside.as_posix())
-
-
-def _fixed_part(path: Path) -> Path:
-    """Give the folder above the first wildcard."""
-    fixed = Path(path.anchor)
-    for part in path.relative_to(path.anchor).parts:
-        if _WILDCARDS & set(part):
-            break
-        fixed /= part
-    return fixed
-
-
-def _list_store(location: str) -> list[_Candidate]:
-    """List an object store. Names are relative to the location, or to what is before a wildcard."""
-    prefix, pattern = _split_url(location)
-    store, root = fs.FileSystem.from_uri(prefix)
-    info = store.get_file_info(root)
-    if info.type == fs.FileType.File:
-        return [_Candidate(prefix, PurePosixPath(root).name)]
-    if info.type == fs.FileType.NotFound:
-        raise FileNotFoundError(location)
-    files = store.get_file_info(fs.FileSelector(root, recursive=True))
-    inside = [
-        (entry.path[len(root.rstrip("/")) :].lstrip("/"))
-        for entry in files
-        if entry.type == fs.FileType.File
-    ]
-    return [
-        _Candidate(f"{prefix.rstrip('/')}/{name}", name)
-        for name in _matching(inside, pattern)
-        if _is_visible(PurePosixPath(name).parts)
-    ]
-
-
-def _split_url(location: str) -> tuple[str, str]:
-    scheme, _, rest = location.partition("://")
-    parts = rest.split("/")
-    fixed = next((i for i, part in enumerate(parts) if _WILDCARDS & set(part)), len(parts))
-    return f"{scheme}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
-
-
-def _matching(names: Iterable[str], pattern: str) -> list[str]:
-    """Keep Parquet files of a folder, or what a pattern matches, part by part as a shell does."""
-    if not pattern:
-        return [name for name in names if name.lower().endswith(_SUFFIX)]
-    wanted = pattern.split("/")
-    return [
-        name
-        for name in names
-        if len(name.split("/")) == len(wanted)
-        and all(fnmatchcase(*pair) for pair in zip(name.split("/"), wanted, strict=True))
-    ]
-
-
-def _is_visible(parts: Iterable[str]) -> bool:
-    """Pass over what Spark and others keep beside the data: `_SUCCESS`, `_delta_log`, `.crc`."""
-    return not any(
-        part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts
-    )
-
-
 def _stat(path: str) -> tuple[int, int]:
     if "://" in path:
-        store, inside = fs.FileSystem.from_uri(path)
+        store, inside = open_store(path)
         info = store.get_file_info(inside)
         if info.type != fs.FileType.File:
             raise FileNotFoundError(path)
@@ -177,10 +79,10 @@ def _stat(path: str) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _read_footer(candidate: _Candidate, what: str) -> FoundFile:
+def _read_footer(candidate: Candidate, what: str) -> FoundFile:
     try:
         size_bytes, version = _stat(candidate.path)
-        store, inside = _store_of(candidate.path)
+        store, inside = open_store(candidate.path)
         with store.open_input_file(inside) as opened, pq.ParquetFile(opened) as parquet:
             metadata = parquet.metadata
             schema = parquet.schema_arrow
@@ -205,15 +107,8 @@ def _read_footer(candidate: _Candidate, what: str) -> FoundFile:
     raise refusal
 
 
-def _store_of(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" in path:
-        store, inside = fs.FileSystem.from_uri(path)
-        return store, inside
-    return fs.LocalFileSystem(), path
-
-
-def _not_parquet(candidate: _Candidate, what: str) -> SourceUnreadable:
-    store, inside = _store_of(candidate.path)
+def _not_parquet(candidate: Candidate, what: str) -> SourceUnreadable:
+    store, inside = open_store(candidate.path)
     with store.open_input_file(inside) as opened:
         size_bytes = opened.size()
         starts_well = opened.read(len(_MAGIC)) == _MAGIC

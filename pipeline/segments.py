@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 import polars as pl
+from polars import selectors
 
 from pipeline.errors import (
     ColumnMissing,
@@ -68,7 +69,7 @@ def find_membership(profiles: Table, selection: Selection) -> Membership:
     if selection.memberships:
         return _find_beside(selection)
     column = selection.segments_column or SEGMENTS
-    if not selection.segments_column and column not in profiles.schema:
+    if not selection.segments_column and not profiles.has_column(column):
         raise MembershipUnclear(
             "Nothing says who is in which segment: name the column of the profiles that lists a "
             "customer's segments (--segments-column) or a memberships table (--memberships)."
@@ -110,7 +111,7 @@ def check_key(table: Table, column: str) -> None:
 
 def key_text(column: str) -> pl.Expr:
     """Write a key as text, as keys are compared; a blank one is null."""
-    text = pl.col(column).cast(pl.String)
+    text = selectors.by_name(column).cast(pl.String)  # `*` may be a name
     return pl.when(text.str.strip_chars() != "").then(text).alias(column)
 
 
@@ -165,7 +166,7 @@ def segment_of(file_name: str) -> str:
 
 
 def _check_names(table: Table, column: str) -> None:
-    dtype = table.schema[column]
+    dtype = table.column_type(column, "segments column")
     in_list = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
     is_list = in_list is not None and (is_text(in_list) or in_list == pl.Null)
     if not (is_text(dtype) or dtype == pl.Null or (is_list and column != SEGMENT_NAME)):

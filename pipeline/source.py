@@ -1,6 +1,7 @@
 """A table of Parquet files wherever it is, read in slices so that memory does not grow with it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from itertools import pairwise
 from typing import TypeVar
 
 import polars as pl
+from polars import selectors
 
+from pipeline.columns import Layout, lay_out, scan
 from pipeline.errors import ColumnMissing, SourceChanged, SourceUnreadable, one_line, suggest
 from pipeline.guard import READ_FAILURES
 from pipeline.locations import FoundFile, find_files, stat_file
@@ -17,17 +20,28 @@ from pipeline.locations import FoundFile, find_files, stat_file
 # usual groups of 100,000 to 131,072 rows are one each.
 SLICE_MOST_ROWS = 131_072
 
+# Polars knows no zone such as +05:30, and would give up a table for one column that has it. Values
+# are stored in UTC, and are sent in UTC, whatever zone they are shown in.
+os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it was found: its files in the order of their paths, and its columns."""
+    """A table as it was found: its files in the order of their paths, and its columns.
+
+    Attributes:
+        what: what it holds, for messages.
+        location: where it is, as it was asked for.
+        files: its files.
+        layout: what its columns are read as.
+    """
 
     what: str
     location: str
     files: tuple[FoundFile, ...]
-    schema: Mapping[str, pl.DataType]
+    layout: Layout
 
     @property
     def rows(self) -> int:
@@ -35,13 +49,24 @@ class Table:
         return sum(file.rows for file in self.files)
 
     def column_type(self, column: str, setting: str) -> pl.DataType:
-        """Give a column's type; raises ColumnMissing with the nearest names there are."""
-        if column in self.schema:
-            return self.schema[column]
+        """Give the type that a column is read as.
+
+        Raises:
+            ColumnMissing: there is none; the nearest names there are are given.
+            SourceUnreadable: it is not one and the same in all files.
+        """
+        if column in self.layout.differing:
+            raise SourceUnreadable(self.layout.differing[column])
+        if column in self.layout.types:
+            return self.layout.types[column]
         raise ColumnMissing(
             f"The {self.what} {one_line(self.location)} have no column {one_line(column)} "
-            f"({setting}): {suggest(column, self.schema)}"
+            f"({setting}): {suggest(column, self.layout.types)}"
         )
+
+    def has_column(self, column: str) -> bool:
+        """Say whether any file has a column."""
+        return column in self.layout.types
 
     def snapshot(self) -> list[list[str | int]]:
         """Describe the files so that any change shows, and a move of the whole store does not."""
@@ -60,7 +85,7 @@ class Table:
         Raises SourceChanged when a file is not the one that was found any more, SourceUnreadable
         naming the file that is damaged.
         """
-        whole = pl.concat([_scan(file.path, columns) for file in self.files])
+        whole = pl.concat([self._scan(file, columns) for file in self.files])
         answer: pl.DataFrame | None = None
         with suppress(*READ_FAILURES):
             answer = ask(whole).collect(engine="streaming")
@@ -130,7 +155,7 @@ class Table:
         frame: pl.DataFrame | None = None
         with suppress(*READ_FAILURES):
             frame = pl.concat(
-                [_scan(p.file.path, columns).slice(p.offset, p.rows) for p in parts]
+                [self._scan(p.file, columns).slice(p.offset, p.rows) for p in parts]
             ).collect()
         self._check_parts_unchanged(parts)
         if frame is None or frame.height != row_count:
@@ -141,6 +166,15 @@ class Table:
         if wanted.len() == row_count:
             return wanted, frame
         return wanted, frame[wanted - first_row]
+
+    def _scan(self, file: FoundFile, columns: Sequence[str]) -> pl.LazyFrame:
+        return scan(file.path).select(
+            # By selector, for `*` and `^…$` may be names.
+            selectors.by_name(column).cast(self.layout.types[column])
+            if column in self.layout.cast
+            else selectors.by_name(column)
+            for column in columns
+        )
 
     def _check_parts_unchanged(self, parts: Sequence["_Part"]) -> None:
         for part in parts:
@@ -173,23 +207,8 @@ def open_table(location: str, what: str = "profiles") -> Table:
 
 
 def table_of(location: str, files: Sequence[FoundFile], what: str) -> Table:
-    """Make a table of files already found; raises SourceUnreadable when their columns differ."""
-    first = files[0]
-    for file in files[1:]:
-        if file.columns != first.columns:
-            raise SourceUnreadable(
-                f"The file {one_line(file.path)} of the {what} has other columns than "
-                f"{one_line(first.name)}: {_difference(first.columns, file.columns)}. Give a "
-                "folder whose files are one table."
-            )
-    try:
-        schema = dict(_scan(first.path, None).collect_schema())
-    except READ_FAILURES:
-        raise SourceUnreadable(
-            f"The file {one_line(first.path)} of the {what} holds columns that cannot be read: "
-            "have it written again."
-        ) from None
-    return Table(what, location, tuple(files), schema)
+    """Make a table of files already found; raises SourceUnreadable when one cannot be read."""
+    return Table(what, location, tuple(files), lay_out(files, what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,22 +264,6 @@ def _wanted_rows(
     end = first_row + sum(part.rows for part in parts)
     start_at = rows.search_sorted(first_row, side="left")
     return rows.slice(start_at, rows.search_sorted(end, side="left") - start_at)
-
-
-def _scan(path: str, columns: Sequence[str] | None) -> pl.LazyFrame:
-    # A name may hold brackets or `key=value` folders: neither is a pattern or a column to us.
-    frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return frame if columns is None else frame.select(columns)
-
-
-def _difference(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
-    for column, dtype in expected.items():
-        if column not in found:
-            return f"{one_line(column)} is missing"
-        if found[column] != dtype:
-            return f"{one_line(column)} is {found[column]} instead of {dtype}"
-    extra = next(column for column in found if column not in expected)
-    return f"{one_line(extra)} is in this one only"
 
 
 @contextmanager

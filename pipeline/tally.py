@@ -53,7 +53,7 @@ class Tally:
     def age_is_text(self) -> bool:
         """Say whether ages have to be read from text, and so may be no dates."""
         newest = self.mapping.newest_by
-        return bool(newest) and is_text(self.profiles.schema[newest])
+        return bool(newest) and is_text(self.profiles.layout.types[newest])
 
     def normalise(self, rows: pl.Series, frame: pl.DataFrame) -> NormalisedSlice:
         """Normalise a slice as far as its verdicts need it; may run in another thread."""

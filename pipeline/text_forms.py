@@ -2,7 +2,8 @@
 
 Dates are `YYYY-MM-DD`, instants `YYYY-MM-DDTHH:MM:SSZ` in UTC (one without a time zone is taken as
 UTC, parts of a second are dropped), times `HH:MM:SS`, numbers plain decimals without exponent or
-trailing zeros (NaN and the infinities count as not supplied), booleans `true` and `false`.
+trailing zeros, booleans `true` and `false`. NaN, the infinities and dates outside of the years
+1 to 9999, which some systems write for "never", count as not supplied.
 Empty text is null everywhere: not supplied.
 """
 
@@ -24,6 +25,10 @@ STABLE = (
     r"!-~\u{a1}-\u{2ff}\u{400}-\u{482}\u{48a}-\u{52f}\u{1e00}-\u{1eff}"
     r"\u{3041}-\u{3096}\u{30a1}-\u{30fa}\u{4e00}-\u{9fff}\u{ac00}-\u{d7a3}"
 )
+_FIRST_DAY = -719_162  # 0001-01-01, in days since 1970-01-01
+_LAST_DAY = 2_932_896  # 9999-12-31
+_UNITS_A_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000}
+_NOTHING = pl.Series([None])
 _CLEAN_NAME = rf"^[{STABLE}]+(?: [{STABLE}]+)*$"
 _CLEAN_TEXT = rf"^[{STABLE}](?:[ {STABLE}]*[{STABLE}])?$"
 
@@ -53,23 +58,26 @@ def plain_text(values: pl.Series) -> pl.Series:
 def text_of(values: pl.Series) -> pl.Series:
     """Write values of any type that `check_has_text` lets pass in their one text form."""
     dtype = values.dtype
-    text = pl.col(values.name)
     if dtype == pl.String:
         return values
     if dtype == pl.Date:
-        form = text.dt.strftime("%Y-%m-%d")
-    elif isinstance(dtype, pl.Datetime):
-        instant = text.dt.convert_time_zone("UTC") if dtype.time_zone else text
-        form = instant.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    elif dtype == pl.Time:
-        form = text.dt.strftime("%H:%M:%S")
-    elif dtype.is_float():
+        return _within_calendar(values).dt.strftime("%Y-%m-%d")
+    if isinstance(dtype, pl.Datetime):
+        return in_utc(values).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if dtype == pl.Time:
+        return values.dt.strftime("%H:%M:%S")
+    if dtype.is_float():
         return _float_text(values)
-    elif dtype.is_decimal():
-        form = _without_trailing_zeros(text.cast(pl.String))
-    else:  # integers, booleans, categories, enumerations; nothing but nulls
-        form = text.cast(pl.String)
-    return values.to_frame().select(form).to_series()
+    text = values.cast(pl.String)
+    # All others are integers, booleans, categories, enumerations, or nothing but nulls.
+    return _without_trailing_zeros(text) if dtype.is_decimal() else text
+
+
+def in_utc(values: pl.Series) -> pl.Series:
+    """Give instants in UTC, null where the calendar has no such year."""
+    kept = _within_calendar(values)
+    has_zone = isinstance(kept.dtype, pl.Datetime) and kept.dtype.time_zone is not None
+    return kept.dt.convert_time_zone("UTC") if has_zone else kept
 
 
 def check_has_text(column: str, dtype: pl.DataType, purpose: str) -> None:
@@ -123,22 +131,35 @@ def _clean_plain(text: pl.Series) -> pl.Series:
     return kept.str.strip_chars().str.normalize("NFC")
 
 
-def _without_trailing_zeros(text: pl.Expr) -> pl.Expr:
+def _within_calendar(values: pl.Series) -> pl.Series:
+    """Make null what lies outside of the years 1 to 9999, which no form can express.
+
+    By the number that a value is stored as: Polars gives up on a date far enough outside.
+    """
+    unit = values.dtype.time_unit if isinstance(values.dtype, pl.Datetime) else "d"
+    if unit == "ns":
+        return values  # 64 bits of nanoseconds reach from 1677 to 2262
+    first, end = (bound * _UNITS_A_DAY[unit] for bound in (_FIRST_DAY, _LAST_DAY + 1))
+    is_within = values.to_physical().is_between(first, end, closed="left")
+    return values if is_within.all() else values.zip_with(is_within, _NOTHING.cast(values.dtype))
+
+
+def _without_trailing_zeros(numbers: pl.Series) -> pl.Series:
+    text = pl.col("text")
     shortened = pl.when(text.str.contains(".", literal=True))
     trimmed = shortened.then(text.str.strip_chars_end("0").str.strip_chars_end("."))
     plain = trimmed.otherwise(text)
-    return pl.when(plain == "-0").then(pl.lit("0")).otherwise(plain)
+    unsigned = pl.when(plain == "-0").then(pl.lit("0")).otherwise(plain)
+    return numbers.alias("text").to_frame().select(unsigned).to_series().alias(numbers.name)
 
 
 def _float_text(values: pl.Series) -> pl.Series:
     """Write floats by the shortest decimal that reads back the same."""
-    name = values.name
-    finite = values.to_frame().select(
-        pl.when(pl.col(name).is_finite()).then(pl.col(name).cast(pl.String))
-    )
-    has_exponent = finite.select(pl.col(name).str.contains("e", literal=True)).to_series()
+    is_finite = values.is_finite().fill_null(value=False)
+    finite = values.cast(pl.String).zip_with(is_finite, _NOTHING.cast(pl.String))
+    has_exponent = finite.str.contains("e", literal=True)
     if has_exponent.any():
         rows = has_exponent.fill_null(value=False).arg_true()
-        plain = [f"{Decimal(text):f}" for text in finite.to_series().gather(rows)]
-        finite = finite.to_series().scatter(rows, pl.Series(name, plain)).to_frame()
-    return finite.select(_without_trailing_zeros(pl.col(name))).to_series()
+        plain = [f"{Decimal(text):f}" for text in finite.gather(rows)]
+        finite = finite.scatter(rows, pl.Series(plain))
+    return _without_trailing_zeros(finite)

@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import export_slug
+from pipeline import ReportUnwritable, export_slug
+from pipeline.errors import one_line
+from pipeline.listing import reads_from
 from pipeline.private_files import make_private_folder
+from pipeline.report import REJECTS
 from schemas.export import ExportRequest
 
 
@@ -14,10 +17,27 @@ def open_report_folder(request: ExportRequest) -> Path:
     Without a folder in the request it is a new one under `~/.segment-export/reports`.
 
     Raises:
-        ReportUnwritable: it cannot be made or made private.
+        ReportUnwritable: it cannot be made or made private, or lies in what is read.
     """
-    folder = Path(request.report_dir).expanduser() if request.report_dir else _new_folder(request)
+    folder = _named_folder(request) if request.report_dir else _new_folder(request)
     return make_private_folder(folder)
+
+
+def _named_folder(request: ExportRequest) -> Path:
+    try:
+        folder = Path(request.report_dir).expanduser()
+    except RuntimeError:
+        raise ReportUnwritable(
+            f"The folder {one_line(request.report_dir)} is of a user whom this machine does not "
+            "know: choose another (--report-dir)."
+        ) from None
+    for what, location in (("profiles", request.profiles), ("memberships", request.memberships)):
+        if reads_from(location, folder / REJECTS):
+            raise ReportUnwritable(
+                f"The report folder {one_line(folder)} lies within {one_line(location)}, and the "
+                f"next run would take its files for {what}: choose another (--report-dir)."
+            )
+    return folder
 
 
 def _new_folder(request: ExportRequest) -> Path:

@@ -1,6 +1,7 @@
 """The small decisions of the tasks, without Prefect's engine."""
 
 import pickle
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -159,6 +160,39 @@ def test_report_folder_is_private_to_the_user(tmp_path: Path) -> None:
         REQUEST.model_copy(update={"report_dir": str(tmp_path / "new" / "report")})
     )
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("profiles", "report_dir", "is_refused"),
+    [
+        ("data", "data/report", True),
+        ("data/**/*.parquet", "data/report", True),
+        ("data/*", "data/report", True),
+        ("data", "data", True),
+        ("data", "data/_report", False),
+        ("data/*.parquet", "data/report", False),
+        ("data/p.parquet", "data", False),
+        ("data", "report", False),
+        ("s3://data", "data/report", False),
+    ],
+)
+def test_report_that_the_next_run_would_take_for_profiles_is_refused(
+    tmp_path: Path, profiles: str, report_dir: str, is_refused: bool
+) -> None:
+    (tmp_path / "data").mkdir()
+    location = profiles if "://" in profiles else str(tmp_path / profiles)
+    request = REQUEST.model_copy(
+        update={"profiles": location, "report_dir": str(tmp_path / report_dir)}
+    )
+    expected = pytest.raises(ReportUnwritable, match="would take its files for profiles")
+    with expected if is_refused else nullcontext():
+        open_report_folder(request)
+    assert (tmp_path / report_dir / "").is_dir() is (not is_refused or report_dir == "data")
+
+
+def test_report_folder_of_a_user_who_is_not_there_is_refused() -> None:
+    with pytest.raises(ReportUnwritable, match="whom this machine does not know"):
+        open_report_folder(REQUEST.model_copy(update={"report_dir": "~nobody-of-this-name/r"}))
 
 
 def test_folder_that_others_use_is_refused_rather_than_closed_to_them(tmp_path: Path) -> None:

@@ -607,3 +607,28 @@ def test_an_anniversary_of_any_date_type_is_a_date(workshop: Any) -> None:
     assert (
         workshop.contacts(rows, attributes={"A": "anniversary"})[0]["anniversary"] == "2026-01-02"
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "never", "last", "form"),
+    [
+        (pl.Date, 2**31 - 1, 2_932_896, "9999-12-31"),
+        (pl.Date, -(2**31), -719_162, "0001-01-01"),
+        (pl.Datetime("us"), 2**63 - 1, 253_402_300_799_999_999, "9999-12-31T23:59:59Z"),
+        (pl.Datetime("us", "UTC"), 253_402_300_800_000_000, 0, "1970-01-01T00:00:00Z"),
+        (pl.Datetime("ms", "Asia/Kolkata"), -(2**63), -62_135_596_800_000, "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_dates_that_stand_for_never_count_as_not_supplied(
+    workshop: Any, dtype: Any, never: int, last: int, form: str
+) -> None:
+    stored = {"since": [never, last, None], "jubilee": [never, last, None]}
+    rows = pl.DataFrame(_all_in_high({"EMail": ["a@x.com", "b@x.com", "c@x.com"]} | stored))
+    rows = rows.with_columns(pl.col(stored).cast(pl.Int64 if dtype != pl.Date else pl.Int32))
+    rows = rows.with_columns(pl.col(stored).cast(dtype))
+    contacts = workshop.contacts(rows, attributes={"since": "cf:since", "jubilee": "anniversary"})
+    assert contacts == [
+        {"email": "a@x.com"},
+        {"email": "b@x.com", "cf:since": form, "anniversary": form[:10]},
+        {"email": "c@x.com"},
+    ]

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import pipeline.source
 from pipeline import ColumnMissing, SourceChanged, SourceUnreadable
 from pipeline.source import open_table
+from pipeline.text_forms import text_of
+from tests.unit.pipeline.object_store import serving
 
 ROWS = {"CustomerId": ["1", "2", "3"], "EMail": ["a@x.com", "b@x.com", "c@x.com"]}
 IN_HIGH = {"Segments": [["High"]] * 3}
@@ -217,9 +221,119 @@ def test_a_location_that_the_system_cannot_even_look_up_is_refused(location: str
 def test_files_of_different_tables_are_an_error_that_names_the_odd_one(workshop: Any) -> None:
     workshop.write("t/a.parquet", {"x": [1], "y": ["1"]})
     workshop.write("t/b.parquet", {"x": [1], "y": [1]})
-    message = _refusal(workshop.folder / "t")
-    assert "b.parquet" in message
-    assert "'y' is int64 instead of large_string" in message
+    workshop.write("t/c.parquet", {"x": [1], "y": ["1"], "z": [1]})
+    table = open_table(str(workshop.folder / "t"))
+    assert table.column_type("x", "key column") == pl.Int64
+    for column, said in {
+        "y": "b.parquet' of the profiles has other columns than 'a.parquet': 'y' is int64 instead",
+        "z": "'z' is in this one only",
+    }.items():
+        with pytest.raises(SourceUnreadable, match="Give a folder") as refused:
+            table.column_type(column, "attribute")
+        assert said in str(refused.value)
+
+
+def read(location: str | Path, *columns: str) -> list[dict[str, Any]]:
+    """Read columns of a table, both ways in which it is read."""
+    table = open_table(str(location))
+    slices = pl.concat([frame for _, frame in table.iter_slices(columns)])
+    assert table.query(lambda every: every, columns).equals(slices)
+    assert slices.schema == {one: table.column_type(one, "test") for one in columns}
+    return slices.to_dicts()
+
+
+def test_files_that_differ_in_their_arrow_dress_only_are_one_table(tmp_path: Path) -> None:
+    words, lists = ["x", None], [["a"], None]
+    dresses = [
+        (pa.string(), pa.list_(pa.field("item", pa.string())), pa.int64()),
+        (pa.large_string(), pa.large_list(pa.field("element", pa.large_string())), pa.int32()),
+        (pa.dictionary(pa.int8(), pa.string()), pa.null(), pa.null()),
+        (pa.null(), pa.list_(pa.field("item", pa.string())), pa.string()),
+    ]
+    for number, types in enumerate(dresses):
+        values = [
+            pa.array([None, None], dress) if pa.types.is_null(dress) else pa.array(some, dress)
+            for some, dress in zip((words, lists), types, strict=False)
+        ]
+        unneeded = pa.nulls(2, types[2])
+        pq.write_table(
+            pa.table([*values, unneeded], ["t", "l", "u"]), tmp_path / f"{number}.parquet"
+        )
+    rows = read(tmp_path, "t", "l")
+    assert [row["t"] for row in rows] == ["x", None] * 3 + [None, None]
+    assert [row["l"] for row in rows] == [["a"], None] * 2 + [None, None, ["a"], None]
+
+
+def test_enumerations_of_several_files_are_read_as_text(workshop: Any) -> None:
+    for number, value in enumerate("xz"):
+        rows = pl.DataFrame({"e": pl.Series([value], dtype=pl.Enum([value]))})
+        workshop.write(f"t/{number}.parquet", rows)
+    assert [row["e"] for row in read(workshop.folder / "t", "e")] == ["x", "z"]
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "-03:30", "Z", "Nowhere/Land", "Europe/Berlin"])
+def test_instants_of_any_zone_are_read_as_the_instants_they_are(tmp_path: Path, zone: str) -> None:
+    instants = pa.array([0, None], pa.int64()).cast(pa.timestamp("us", tz=zone))
+    pq.write_table(pa.table({"t": instants, "x": ["a", "b"]}), tmp_path / "t.parquet")
+    assert [row["x"] for row in read(tmp_path / "t.parquet", "x")] == ["a", "b"]
+    (frame,) = (frame for _, frame in open_table(str(tmp_path)).iter_slices(["t"]))
+    assert text_of(frame["t"]).to_list() == ["1970-01-01T00:00:00Z", None]
+
+
+@pytest.mark.parametrize("name", ["*", "^c.*$", "a b", ""])
+def test_a_column_is_found_by_its_name_whatever_pattern_that_looks_like(
+    workshop: Any, name: str
+) -> None:
+    path = workshop.write("t.parquet", {"c1": [1], "c2": [2], name: [3]})
+    assert read(path, name) == [{name: 3}]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("", ["b", "x/y/a"]),
+        ("/*", ["b", "x/y/a"]),
+        ("/**", ["b", "x/y/a"]),
+        ("/**/*", ["b", "x/y/a"]),
+        ("/**/*.parquet", ["b", "x/y/a"]),
+        ("/x/**/a.parquet", ["y/a"]),
+        ("/*.parquet", ["b"]),
+        ("/x", ["y/a"]),
+        ("/[x]", ["x/y/a"]),
+        ("/*/y", ["x/y/a"]),
+    ],
+)
+def test_a_pattern_means_the_same_everywhere_and_each_file_is_read_once(
+    workshop: Any, scheme: str, pattern: str, expected: list[str]
+) -> None:
+    for name in ("b.parquet", "x/y/a.parquet", "x/_old/c.parquet", "x/.c.parquet"):
+        workshop.write(f"t/{name}", {"x": [name]})
+    (workshop.folder / "t" / "notes.parquet.txt").touch()
+    if pattern in {"/*", "/**/*"}:
+        (workshop.folder / "t" / "notes.parquet.txt").unlink()  # it is asked for, and no Parquet
+    table = open_table(f"{scheme}{workshop.folder}/t{pattern}")
+    assert [file.name.removesuffix(".parquet") for file in table.files] == expected
+
+
+def test_links_are_followed_once_and_never_in_a_circle(workshop: Any) -> None:
+    path = workshop.write("t/sub/a.parquet", ROWS)
+    (workshop.folder / "t" / "sub" / "up").symlink_to(workshop.folder / "t")
+    (workshop.folder / "t" / "b.parquet").symlink_to(path)
+    workshop.write("elsewhere/c.parquet", ROWS)
+    (workshop.folder / "t" / "linked").symlink_to(workshop.folder / "elsewhere")
+    for location in ("t", "t/**", "t/**/*.parquet"):
+        table = open_table(str(workshop.folder / location))
+        assert table.rows == 6, location
+
+
+@pytest.mark.parametrize("name", ["High Value", "Ünïcode", "a{b}", "High%2FValue", "#1", "a+b=c"])
+def test_a_name_in_a_store_is_read_as_it_is(workshop: Any, name: str) -> None:
+    workshop.write(f"{name}/{name}.parquet", {"x": [1]})
+    for location in (f"{workshop.folder}", f"{workshop.folder}/{name}"):
+        table = open_table(f"file://{location}")
+        assert table.files[0].name.endswith(f"{name}.parquet")
+        assert read(f"file://{location}", "x") == [{"x": 1}]
 
 
 def test_a_file_that_may_not_be_read_is_named(
@@ -258,3 +372,31 @@ def test_a_missing_column_is_named_with_its_nearest(
 def test_a_store_that_cannot_be_read_is_refused_at_once(location: str) -> None:
     with pytest.raises(SourceUnreadable, match="s3:// or abfss://"):
         open_table(location)
+
+
+ODD_NAMES = ["High Value/p.parquet", "Ünï{x}.parquet", "High%2FValue.parquet", "a+b=c#1.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("s3://bucket", sorted(ODD_NAMES)),
+        ("s3://bucket/**", sorted(ODD_NAMES)),
+        ("s3://bucket/*", sorted(ODD_NAMES)),
+        ("s3://bucket/*.parquet", sorted(ODD_NAMES[1:])),
+        ("s3://bucket/High Value", ["p.parquet"]),
+        ("s3://bucket/High Value/p.parquet", ["p.parquet"]),
+    ],
+)
+def test_what_an_object_store_holds_is_read_whatever_its_names(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch, location: str, expected: list[str]
+) -> None:
+    for name in ODD_NAMES:
+        workshop.write(f"store/bucket/{name}", {"name": [name]})
+    with serving(workshop.folder / "store") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        table = open_table(location)
+        assert [file.name for file in table.files] == expected
+        found = [row["name"] for row in read(location, "name")]
+        assert all(name.endswith(asked) for name, asked in zip(found, expected, strict=True))
