@@ -13,6 +13,7 @@ from rich.console import Console
 from cli.backfill_tables import print_plan, print_status
 from cli.errors import DELIVERED, FAILED, REFUSED, CommandFailed, CommandRefused
 from cli.prefect_api import prefect_api
+from cli.printing import say
 from cli.progress import watching
 from cli.run import execute
 from cli.stopping import run_until_stopped
@@ -114,10 +115,6 @@ def run_backfill(
         )
     asked = options.build_range()
     notes = Console(stderr=True)
-
-    def say(line: str) -> None:
-        notes.print(line, highlight=False, markup=False, soft_wrap=True)
-
     listener = BackfillListener(on_plan=lambda plan: print_plan(plan, notes), on_note=say)
     with prefect_api(say):
         try:

@@ -43,7 +43,7 @@ def print_status(outcome: BackfillOutcome, console: Console) -> None:
             one.date,
             _state(one.state),
             f"{one.attempts:,}" if one.attempts else "",
-            one.run_name,
+            Text(one.run_name),
             Text(one.message),
         )
     console.print(table)

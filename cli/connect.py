@@ -16,6 +16,7 @@ from cli.connection_form import ConnectionForm, check_form, fill_in
 from cli.connection_renewal import find_renewable
 from cli.embedded import configured_api_url
 from cli.prefect_api import prefect_api
+from cli.printing import say
 from cli.sign_in import Application, listening, sign_in
 from constant_contact import Account, Credentials
 from deployments.form_choices import renew_connections
@@ -32,11 +33,6 @@ def connect_account(form: ConnectionForm, *, as_json: bool) -> None:
     Raises:
         CommandError: as `check_form`, `find_renewable`, `fill_in`, `sign_in` and `save_and_check`.
     """
-    console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
     check_form(form)
     signs_in = form.refresh_token_file is None
     with ExitStack() as stack:

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
-from rich.console import Console
 
 from cli.errors import CommandFailed, CommandRefused
 from cli.exports import read_file
 from cli.prefect_api import prefect_api
+from cli.printing import say
 from cli.save import confirm, refusing
 from deployments.export_editing import ExportFile, write_file
 from deployments.export_entry import detach, is_export
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 def list_connections(*, as_json: bool) -> None:
     """List every connection with who may use it and how its sign-in is."""
-    with prefect_api(_say):
+    with prefect_api(say):
         summaries = asyncio.run(summarise_connections(datetime.now(UTC)))
     if as_json:
         _print_json({"connections": [_describe(one) for one in summaries]})
@@ -52,7 +52,7 @@ def try_out(name: str, *, as_json: bool) -> None:
         CommandRefused: it would not.
         CommandFailed: the account could not be asked.
     """
-    with prefect_api(_say):
+    with prefect_api(say):
         account = ask(try_connection(name))
     slug = connection_slug(name)
     if as_json:
@@ -81,7 +81,7 @@ def rename(name: str, new_name: str, *, file: Path, as_json: bool) -> None:
     new_slug = connection_slug(new_name)
     if not new_slug:
         raise CommandRefused(f"The name {new_name!r} holds no letter or digit; choose another.")
-    with refusing(), prefect_api(_say), get_client(sync_client=True) as client:
+    with refusing(), prefect_api(say), get_client(sync_client=True) as client:
         ask(require_own(name))
         if used_by := _Exports.read(client, file).naming(name):
             raise CommandRefused(
@@ -100,7 +100,7 @@ def remove(name: str, *, detaches: bool, file: Path, asks: bool, as_json: bool) 
         CommandRefused: saved exports use it, or the person does not want it after all.
     """
     slug = connection_slug(name)
-    with refusing(), prefect_api(_say), get_client(sync_client=True) as client:
+    with refusing(), prefect_api(say), get_client(sync_client=True) as client:
         ask(require_own(name))  # before anything is detached
         exports = _Exports.read(client, file)
         used_by = exports.naming(name)
@@ -113,7 +113,7 @@ def remove(name: str, *, detaches: bool, file: Path, asks: bool, as_json: bool) 
         if asks:
             consequence = f" These exports lose it: {', '.join(used_by)}." if used_by else ""
             confirm(f"Remove the connection “{slug}” and its sign-in?{consequence}")
-        exports.detach(client, used_by)
+        exports.detach(client, name)
         ask(remove_connection(name))
     done = f"“{slug}” is removed, with its tokens." + (
         f" Without a connection now, and refused when they run: {', '.join(used_by)}. "
@@ -139,25 +139,30 @@ class _Exports:
         return cls(read_exports_on_server(client), file)
 
     def naming(self, name: str) -> list[str]:
-        """Name the exports that go through a connection, sorted."""
+        """Name the exports that go through a connection, here or there, sorted."""
+        return sorted(set(self._in_file(name)) | set(self._on_server(name)))
+
+    def detach(self, client: SyncPrefectClient, name: str) -> None:
+        """Take a connection away from exports, in the file first: it can still be refused."""
+        for one in self._in_file(name):
+            self._opened.change(one, self._entries[one]["entrypoint"], detach)
+        if self._opened.diff(self._file.name):
+            write_file(self._file, self._opened.text, before=self._opened.before)
+        for one in self._on_server(name):
+            detach_export(client, self._deployed[one])
+
+    def _in_file(self, name: str) -> list[str]:
         slug = connection_slug(name)
-        found = {one for one, entry in self._entries.items() if _names(entry, slug)}
+        return [one for one, entry in self._entries.items() if _names(entry, slug)]
+
+    def _on_server(self, name: str) -> list[str]:
+        slug = connection_slug(name)
+        found = []
         for one, deployment in self._deployed.items():
             by_schedule = (schedule.parameters for schedule in deployment.schedules)
             if any(_names({"parameters": p}, slug) for p in (deployment.parameters, *by_schedule)):
-                found.add(one)
-        return sorted(found)
-
-    def detach(self, client: SyncPrefectClient, names: list[str]) -> None:
-        """Leave exports without a connection, in the file first: it can still be refused."""
-        for name in names:
-            if name in self._entries:
-                self._opened.change(name, self._entries[name]["entrypoint"], detach)
-        if self._opened.diff(self._file.name):
-            write_file(self._file, self._opened.text)
-        for name in names:
-            if name in self._deployed:
-                detach_export(client, self._deployed[name])
+                found.append(one)
+        return found
 
 
 def _names(entry: Any, slug: str) -> bool:
@@ -232,7 +237,3 @@ def _finish(document: dict[str, Any], done: str, *, as_json: bool) -> None:
 
 def _print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
-
-
-def _say(line: str) -> None:
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
-from rich.console import Console
 from rich.table import Table
 
 from cli.embedded import configured_api_url
 from cli.naming import command_path
+from cli.printing import print_table
 from cli.save import asking_server, refusing
 from cli.work_pools import advise
 from deployments.export_editing import ExportFile, open_file
@@ -30,8 +30,6 @@ from deployments.server_exports import (
 )
 from deployments.triggers import describe_automation, describe_trigger
 from deployments.work_pool import PoolStanding, read_standing
-
-_WIDER_THAN_ANY = 100_000  # columns, where a table goes into a pipe: one line an export
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,7 @@ def show_exports(file: Path, *, as_json: bool) -> None:
     if not listed:
         sys.stdout.write(f"No exports are saved. Begin with `{_command()} save --help`.\n")
         return
-    width = None if sys.stdout.isatty() else _WIDER_THAN_ANY
-    Console(width=width, markup=False, emoji=False, highlight=False).print(_tabulate(listed))
+    print_table(_tabulate(listed))
     for advice in filter(None, map(advise, pools)):
         sys.stdout.write(f"{advice}\n")
     if client is not None and not file.exists():

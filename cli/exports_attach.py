@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect.client.schemas.responses import DeploymentResponse
 from pydantic import ValidationError
-from rich.console import Console
 
 from cli.errors import CommandFailed, CommandRefused
 from cli.exports_changes import Entry, change_export
 from cli.prefect_api import prefect_api
+from cli.printing import say
 from cli.save import ask_destination
 from deployments.export_entry import attach
 from deployments.export_yaml import to_plain
@@ -64,9 +64,8 @@ def _read_request(name: str, entry: dict[str, Any], connection: str) -> ExportRe
 
 def _check(request: ExportRequest) -> str:
     """Give the name of the list that it would deliver to."""
-    console = Console(stderr=True)
     try:
-        with prefect_api(lambda line: console.print(line, highlight=False, soft_wrap=True)):
+        with prefect_api(say):
             return asyncio.run(ask_destination(request)).list_name
     except EXPORT_ERRORS as error:
         stop = explain_stop(error)

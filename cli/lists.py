@@ -3,11 +3,11 @@
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from cli.connections import ask
 from cli.prefect_api import prefect_api
+from cli.printing import print_table, say
 from constant_contact import ContactList
 from tasks.connection_upkeep import open_account
 
@@ -19,8 +19,7 @@ def show_lists(connection: str, *, as_json: bool) -> None:
         CommandRefused: there is no such connection, or it may not be used.
         CommandFailed: the account could not be asked.
     """
-    console = Console(stderr=True)
-    with prefect_api(lambda line: console.print(line, highlight=False, soft_wrap=True)):
+    with prefect_api(say):
         found = ask(_read_lists(connection))
     found.sort(key=lambda one: (one.name.casefold(), one.list_id))
     if as_json:
@@ -35,7 +34,7 @@ def show_lists(connection: str, *, as_json: bool) -> None:
         ]
         sys.stdout.write(json.dumps({"lists": entries}, indent=2) + "\n")
     elif found:
-        Console().print(_tabulate(found))
+        print_table(tabulate(found))
     else:
         sys.stdout.write("The account has no contact list; create one in Constant Contact.\n")
 
@@ -45,7 +44,8 @@ async def _read_lists(connection: str) -> list[ContactList]:
         return await client.get_lists()
 
 
-def _tabulate(lists: list[ContactList]) -> Table:
+def tabulate(lists: list[ContactList]) -> Table:
+    """Put contact lists into a table."""
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     table.add_column("name", overflow="fold")
     table.add_column("ID", no_wrap=True)

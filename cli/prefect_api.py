@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded import EmbeddedPrefect, configured_api_url
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, CommandRefused
 from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
 
 QUIET_PREFECT = {
@@ -99,13 +99,21 @@ def isolate_prefect(folder: Path) -> None:
 
     Nothing of the environment is taken over, be it the database of a server in production. What
     names a server or a database is set, as Prefect reads files of the current folder as well.
+
+    Raises:
+        CommandRefused: the folder cannot be made.
     """
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         if name not in QUIET_PREFECT:
             del os.environ[name]
     home = folder.absolute() / "prefect"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CommandRefused(
+            f"The folder {folder} cannot be made ({error.strerror}): choose another with --folder."
+        ) from None
     os.environ["PREFECT_HOME"] = str(home)
     os.environ["PREFECT_API_URL"] = ""
     os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = (

@@ -9,12 +9,12 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
-from rich.console import Console
 
 from cli.embedded import configured_api_url
 from cli.errors import CommandFailed, CommandRefused
 from cli.naming import command_path
 from cli.prefect_api import prefect_api
+from cli.printing import say
 from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.export_editing import ExportFile, open_file, write_file
 from deployments.export_entry import Saving, is_export, make_entry
@@ -143,7 +143,6 @@ def check_export(saving: Saving, folder: Path) -> tuple[Destination, str]:
         CommandFailed: it cannot be told, as something does not answer.
     """
     request = saving.request
-    console = Console(stderr=True)
     try:
         with chdir(folder):
             trouble = check_coming_source(request)
@@ -152,7 +151,7 @@ def check_export(saving: Saving, folder: Path) -> tuple[Destination, str]:
                 "--as-of: a path holds {as_of}, and this export runs by itself: say --as-of today "
                 "or yesterday. Nothing was saved."
             )
-        with prefect_api(lambda line: console.print(line, highlight=False, soft_wrap=True)):
+        with prefect_api(say):
             destination = asyncio.run(ask_destination(request))
     except EXPORT_ERRORS as error:
         stop = explain_stop(error)

@@ -138,8 +138,9 @@ class ExportFile:
         if place is None:
             return
         kept = [to_plain(one) for one in entries if one is not entries[place]]
-        text = without_lines(self._text, place)
-        if not reads_as(text, kept):
+        found = (one for one in without_lines(self._text, place) if reads_as(one, kept))
+        text = next(found, None)
+        if text is None:
             raise DeploymentRefused(
                 f"Other exports refer to a part of {name} (by its anchor, with `*`). Move that "
                 "part below `definitions:` by hand, and run this again."

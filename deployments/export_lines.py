@@ -71,17 +71,20 @@ def _with_last_end(text: str) -> str:
     return text if text.endswith("\n") or not text else f"{text}\n"
 
 
-def without_lines(text: str, place: int) -> str:
-    """Leave an export out, with its comments and the empty line that set it apart."""
+def without_lines(text: str, place: int) -> Iterator[str]:
+    """Leave an export out, with its comments and the empty line that set it apart.
+
+    That line may belong to a value of the export before it, and is left where it is then.
+    """
     lines = text.splitlines(keepends=True)
     begin, end = _lines_of(text, place)
     column = indent_of(lines[begin])
     while end < len(lines) and is_comment(lines[end]) and indent_of(lines[end]) > column:
         end += 1  # comments at the end of it
     above = without_own_comments(lines[:begin], column)
-    while above and not above[-1].strip():
-        above.pop()
-    return "".join(above + lines[end:])
+    is_apart = max((at + 1 for at, line in enumerate(above) if line.strip()), default=0)
+    yield "".join(above[:is_apart] + lines[end:])
+    yield "".join(above + lines[end:])
 
 
 def reads_as(text: str, wanted: list[Any]) -> bool:
@@ -111,14 +114,19 @@ def _lines_of(text: str, place: int) -> tuple[int, int]:
     """Give the lines of an export: from its dash to its last one that is no comment."""
     entries = entries_of(parse(text))
     lines = text.splitlines(keepends=True)
-    begin = entries[place].lc.line
+    begin = _dash_above(lines, entries[place].lc.line)
     if place + 1 < len(entries):
-        end = entries[place + 1].lc.line
+        end = _dash_above(lines, entries[place + 1].lc.line)
         while end > begin + 1 and is_aside(lines[end - 1]):
             end -= 1  # comments before the next one are the next one's
     else:
         end = _end_of_exports(text, lines)
     return begin, end
+
+
+def _dash_above(lines: list[str], first_key: int) -> int:
+    """Give the line of an item's dash, which may stand alone above its first key."""
+    return next(at for at in range(first_key, -1, -1) if lines[at].lstrip().startswith("-"))
 
 
 def _end_of_exports(text: str, lines: list[str]) -> int:

@@ -4,7 +4,6 @@ from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import count
 
 from pipeline.errors import MappingInvalid, PipelineError, SourceMissing
 from pipeline.preparation import Source, open_source
@@ -31,14 +30,13 @@ def iter_dates(asked: SnapshotRange) -> Iterator[date]:
     month.
     """
     first, last = date.fromisoformat(asked.first_date), date.fromisoformat(asked.last_date)
-    for step in count():
-        if asked.every == "month":
-            found = _add_months(first, step)
-        else:
-            found = first + timedelta(days=step * (7 if asked.every == "week" else 1))
-        if found > last:
-            return
-        yield found
+    if asked.every == "month":
+        months = (last.year - first.year) * _MONTHS + last.month - first.month
+        found = (_add_months(first, step) for step in range(months + 1))
+    else:
+        days = range(0, (last - first).days + 1, 7 if asked.every == "week" else 1)
+        found = (first + timedelta(days=step) for step in days)
+    yield from (one for one in found if one <= last)
 
 
 def find_snapshot(dated: ExportRequest) -> Finding:

@@ -32,7 +32,9 @@ def demo(
 
 @app.command(rich_help_panel=PANEL)
 def sandbox(
-    port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1; 0 picks one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 picks one.")
+    ] = 8080,
     folder: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the sandbox's secrets are put (private).")
     ] = Path("segment-export-sandbox"),

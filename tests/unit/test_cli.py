@@ -105,6 +105,17 @@ def test_trying_it_out_touches_no_prefect_that_the_environment_names(
     assert database == f"sqlite+aiosqlite:///{home}/prefect.db"
 
 
+def test_folder_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.setenv(name, os.environ[name])  # and so all of it is put back
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(CommandRefused, match="choose another with --folder"):
+            isolate_prefect(folder)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=lambda s: s.name)
 def test_embedded_prefect_ends_with_its_parent_however_that_ends(
     tmp_path: Path, ending: signal.Signals

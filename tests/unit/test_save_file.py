@@ -214,6 +214,36 @@ def test_removed_export_takes_no_other_with_it(text: str, name: str) -> None:
     assert "# before the second" in file.text or text is OURS
 
 
+DASHES_ALONE = """\
+name: x
+deployments:
+  -
+    name: first
+    description: |+
+      kept with its empty lines
+
+
+  - # the second
+    name: second
+    description: b
+  -
+    # before its name
+    name: third
+"""
+
+
+@pytest.mark.parametrize("name", ["first", "second", "third"])
+def test_export_below_a_dash_of_its_own_is_changed_and_removed(name: str) -> None:
+    text = DASHES_ALONE.replace("    name:", f"    entrypoint: {ENTRYPOINT}\n    name:")
+    file = ExportFile(text)
+    file.change(name, ENTRYPOINT, lambda one: one.update(description="new"))
+    assert entries(file.text)[name]["description"] == "new"
+    assert others(file.text, name) == others(text, name)
+    file.remove(name, ENTRYPOINT)
+    assert yaml.safe_load(file.text) == others(text, name)
+    assert ("# the second" in file.text) is (name != "second")
+
+
 def test_export_that_others_refer_to_is_not_removed() -> None:
     file = ExportFile(ODD)
     with pytest.raises(DeploymentRefused, match="by its anchor"):

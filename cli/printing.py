@@ -1,0 +1,19 @@
+"""Printing what others have named: names are no markup, and a line stays one line."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+_WIDER_THAN_ANY = 100_000  # columns
+
+
+def say(line: str) -> None:
+    """Print a line to standard error."""
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table to standard output; in a pipe, or into a file, each row is one line."""
+    width = None if sys.stdout.isatty() else _WIDER_THAN_ANY
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
