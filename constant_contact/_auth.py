@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx
@@ -15,18 +15,16 @@ from constant_contact._errors import (
     AccessDenied,
     ApiUnreachable,
     ConstantContactError,
-    MalformedAnswer,
     NotAuthorised,
     QuotaExceeded,
-    ServerFault,
     SignInExpired,
     SignInOutOfReach,
     SignInReplaced,
     SignInUnavailable,
-    Throttled,
     WindowClosed,
 )
 from constant_contact._events import ApiEvent, EventKind
+from constant_contact._fate import Fate
 from constant_contact._finishing import finish
 from constant_contact._pacing import RateLimiter
 from constant_contact._retry import Listener, Retrier, RetryPolicy
@@ -158,7 +156,7 @@ class TokenKeeper:
     async def _refresh(self, spent: Tokens) -> Tokens:
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
         await self._ask_store(self._store.begin)
-        fate = _Fate()
+        fate = Fate()
 
         async def attempt() -> Tokens:
             await self._limiter.acquire()
@@ -281,54 +279,12 @@ class TokenKeeper:
         return self._is_fresh(tokens) and tokens.access_token != refused
 
 
-class _Fate:
-    """What is known of a refresh token while it is sent, once or several times."""
-
-    def __init__(self) -> None:
-        self.may_be_spent = False
-        self._is_answer_lost = False
-
-    @contextmanager
-    def followed(self) -> Generator[None, None, None]:
-        """Learn from how one exchange ends.
-
-        Raises:
-            SignInExpired: saying so where an answer was lost that may have held the new one.
-        """
-        was_spent, self.may_be_spent = self.may_be_spent, True
-        try:
-            yield
-        except SignInExpired as error:
-            if not self._is_answer_lost:
-                raise
-            raise SignInExpired(
-                "The answer that held this connection's new sign-in was lost, and the old one "
-                "works only once; connect again.",
-                status=error.status,
-                error_key=error.error_key,
-                is_answer_lost=True,
-            ) from error
-        except ConstantContactError as error:
-            if _leaves_unspent(error):
-                self.may_be_spent = was_spent
-            elif isinstance(error, ApiUnreachable | ServerFault | MalformedAnswer):
-                self._is_answer_lost = True
-            raise
-
-
 def _same_grant(one: Tokens, other: Tokens) -> bool:
     return one.refresh_token == other.refresh_token
 
 
 def _may_refresh_again(error: BaseException) -> bool:
     return isinstance(error, ConstantContactError) and not isinstance(error, _FINAL)
-
-
-def _leaves_unspent(error: ConstantContactError) -> bool:
-    """Say whether the refresh token that was to be sent is certainly as good as before."""
-    if isinstance(error, ApiUnreachable):
-        return not error.may_have_arrived
-    return isinstance(error, AccessDenied | NotAuthorised | Throttled)
 
 
 def _tell_reason(error: Exception) -> str:
