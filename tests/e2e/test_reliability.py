@@ -57,7 +57,7 @@ def proofs(
         options = argparse.Namespace(
             minutes=math.inf, only="", brief=True, sample=sample, seed=SEED
         )
-        return choose(jobs, options)
+        return [*choose(jobs, options).values()]
 
     matrix = draw(matrix_jobs([commands], folder, spots), CASES)
     kills = draw(kill_jobs([commands], folder, spots), KILLS)

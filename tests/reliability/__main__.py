@@ -14,6 +14,8 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from tests.reliability.cases import KILL_MOMENTS, Finding, list_spots, run_case, run_kill
 from tests.reliability.faults import TABLE, Spot, list_cases
 from tests.reliability.processes import Commands, commands_against, prefect_running
@@ -22,6 +24,8 @@ from tests.reliability.summary import describe_soak, tabulate, write_block
 
 RUNS_A_SERVER = 2  # at once; more would wait for its SQLite file
 LENGTHY = tuple(trouble.name for trouble in TABLE if trouble.is_lengthy)
+
+FINDING = TypeAdapter(Finding)
 
 Job = Callable[[], Finding]
 
@@ -44,7 +48,12 @@ def main() -> int:
                 return _soak(commands[0], folder, spots, options)
             list_jobs = matrix_jobs if options.proof == "matrix" else kill_jobs
             jobs = choose(list_jobs(commands, folder, spots), options)
-            findings = run_jobs(jobs, options.workers, until_s=60 * options.minutes)
+            known = read_findings(options.findings) if options.findings else {}
+            due = [job for name, job in jobs.items() if name not in known]
+            found = run_jobs(
+                due, options.workers, until_s=60 * options.minutes, keep_in=options.findings
+            )
+    findings = [*(known[name] for name in jobs if name in known), *found]
     table = f"{len(findings):,} of {len(jobs):,} cases were run.\n\n{tabulate(findings)}"
     say(table)
     if options.write:
@@ -69,23 +78,36 @@ def kill_jobs(commands: Sequence[Commands], folder: Path, spots: list[Spot]) -> 
     }
 
 
-def choose(jobs: dict[str, Job], options: argparse.Namespace) -> list[Job]:
+def choose(jobs: dict[str, Job], options: argparse.Namespace) -> dict[str, Job]:
     """Return the jobs asked for: those with a word in their names, or so many drawn by a seed."""
     chosen = [
-        job
-        for name, job in jobs.items()
+        name
+        for name in jobs
         if options.only in name and not (options.brief and name.endswith(LENGTHY))
     ]
-    if options.sample is None and math.isinf(options.minutes):
-        return chosen
-    chance = random.Random(options.seed)  # noqa: S311 -- a draw to be had again, no secret
-    return chance.sample(chosen, min(options.sample or len(chosen), len(chosen)))
+    if options.sample is not None or not math.isinf(options.minutes):
+        chance = random.Random(options.seed)  # noqa: S311 -- a draw to be had again, no secret
+        chosen = chance.sample(chosen, min(options.sample or len(chosen), len(chosen)))
+    return {name: jobs[name] for name in chosen}
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, *, until_s: float = math.inf) -> list[Finding]:
-    """Run jobs, so many at once, and tell each that is not as it should be.
+def read_findings(file: Path) -> dict[str, Finding]:
+    """Read what an earlier run found as it should be, by the names of the cases."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    found = map(FINDING.validate_json, lines)
+    return {finding.name: finding for finding in found if finding.is_good}
 
-    No more are begun after `until_s` seconds.
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: int,
+    *,
+    until_s: float = math.inf,
+    keep_in: Path | None = None,
+) -> list[Finding]:
+    """Run jobs, so many at once, and tell what came of each.
+
+    No more are begun after `until_s` seconds. What was found is also added to a file, a line each.
     """
     started = time.monotonic()
     findings = []
@@ -99,6 +121,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, until_s: float = math.inf) ->
                 if (finding := future.result()) is not None:
                     findings.append(finding)
                     tell(finding)
+                    if keep_in is not None:
+                        with keep_in.open("ab") as kept:
+                            kept.write(FINDING.dump_json(finding) + b"\n")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those under way are waited for
             raise
@@ -149,6 +174,11 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4, help="so many at once")
     parser.add_argument("--write", action="store_true", help="renew docs/reliability.md")
+    parser.add_argument(
+        "--findings",
+        type=Path,
+        help="keep what is found in this file, and run only what is not in it yet",
+    )
     return parser.parse_args()
 
 

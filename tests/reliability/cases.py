@@ -7,7 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from sandbox import Fault
-from tests.reliability.delivery import Attempt, Delivery, account_running, new_delivery
+from tests.reliability.delivery import (
+    PROCESSING_S,
+    Attempt,
+    Delivery,
+    account_running,
+    new_delivery,
+)
 from tests.reliability.faults import (
     LATE_S,
     NEVER_S,
@@ -141,19 +147,22 @@ def run_kill(commands: Commands, folder: Path, spot: Spot, moment: str) -> Findi
 def _take_through(
     commands: Commands, folder: Path, case: Case, go_through: Callable[[Delivery], bool]
 ) -> Finding:
-    """Take a delivery through a case; a poll may not come up, and then it begins anew."""
-    tries = MOST_TRIES
-    while True:
-        with account_running() as box:
+    """Take a delivery through a case.
+
+    On a busy machine a poll may not come up, as all is done before it; then it begins anew, and
+    imports take longer.
+    """
+    for tries in range(MOST_TRIES):
+        with account_running(PROCESSING_S * 2**tries) as box:
             delivery = new_delivery(commands, box, folder)
             begin(delivery, case.spot.phase)
             box.script(*case.faults)
             was_reached = go_through(delivery)
             box.clear_script()
             finding = conclude(delivery, [case], was_reached=was_reached)
-        tries -= 1
-        if was_reached or not tries:
-            return finding
+        if was_reached:
+            break
+    return finding
 
 
 KILL_MOMENTS = {

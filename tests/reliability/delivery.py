@@ -134,9 +134,9 @@ class Delivery:
 
 
 @contextmanager
-def account_running() -> Iterator[sandbox.Box]:
+def account_running(processing_s: float = PROCESSING_S) -> Iterator[sandbox.Box]:
     """Run a sandbox whose account has the custom fields that the profiles fill."""
-    with sandbox.running(SandboxSettings(processing_s=PROCESSING_S)) as box:
+    with sandbox.running(SandboxSettings(processing_s=processing_s)) as box:
         for number in range(CUSTOM_FIELDS):
             box.add_custom_field(f"field_{number}")
         yield box
