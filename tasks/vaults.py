@@ -184,14 +184,19 @@ def new_vault_file(folder: Path, slug: str) -> Path:
     Raises:
         VaultUnusable: the folder cannot be made, or others may look into it.
     """
-    folder = folder.expanduser().absolute()
     try:
+        folder = folder.expanduser().absolute()
         folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         is_open = bool(folder.stat().st_mode & 0o077)
     except OSError as error:
         raise VaultUnusable(
             f"The folder {folder} for tokens cannot be made ({error.strerror}); choose another "
             "with --vault-dir."
+        ) from None
+    except RuntimeError:
+        raise VaultUnusable(
+            f"The folder {folder} for tokens is of a user whom this machine does not know; choose "
+            "another with --vault-dir."
         ) from None
     if is_open:
         raise VaultUnusable(

@@ -148,6 +148,11 @@ def test_folder_that_others_can_read_is_refused(tmp_path: Path) -> None:
         new_vault_file(folder, "acme")
 
 
+def test_folder_of_a_user_who_is_not_there_is_refused() -> None:
+    with pytest.raises(VaultUnusable, match="whom this machine does not know"):
+        new_vault_file(Path("~nobody-of-this-name/v"), "acme")
+
+
 def test_names_of_files_never_meet(tmp_path: Path) -> None:
     assert new_vault_file(tmp_path / "v", "acme") != new_vault_file(tmp_path / "v", "acme")
 
