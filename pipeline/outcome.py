@@ -9,6 +9,9 @@ CONTINUE = "Run the same export again to continue."
 CONTINUE_REPEAT = (
     "Run the same export again to continue, without --again (in the form: without Deliver again)."
 )
+BEGIN_REPEAT = (
+    "Run the same export again to continue, with --again (in the form: with Deliver again)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,22 @@ def phrase_outcome(
             )
             return "; ".join([delivered, *_remainders(counts)]) + "."
         case Status.FAILED | Status.INCOMPLETE:
-            how_to_go_on = CONTINUE_REPEAT if is_repeat else CONTINUE
+            how_to_go_on = _say_how_to_go_on(batches) if is_repeat else CONTINUE
             troubles = _troubles(counts, batches, stop, how_to_go_on)
             return " ".join(part for part in [*troubles, imbalance] if part)
+
+
+def _say_how_to_go_on(batches: Sequence[BatchOutcome]) -> str:
+    """Say how a repeat goes on: it is known to have begun by its first batch that is accepted.
+
+    What was complete before may be of the delivery that was to be repeated.
+    """
+    has_begun = any(
+        batch.activity_id is not None
+        and not (batch.already_accepted and batch.state is BatchState.COMPLETED)
+        for batch in batches
+    )
+    return CONTINUE_REPEAT if has_begun else BEGIN_REPEAT
 
 
 def _remainders(counts: Counts) -> list[str]:

@@ -40,6 +40,10 @@ def uploads(world: World) -> int:
     return len(world.box.state.requests("file_import"))
 
 
+def imported(world: World) -> list[str]:
+    return [activity["source_file_name"] for activity in world.box.state.activities()]
+
+
 def names(done: Finished) -> list[str]:
     return [batch["file_name"] for batch in done.document["batches"]]
 
@@ -91,6 +95,21 @@ def test_again_whose_imports_are_still_under_way_waits_for_them(
     assert done.code == 0, done.document["message"]
     assert uploads(world) == before + BATCHES
     assert names(done) == names(slow)
+
+
+def test_again_that_ended_before_anything_was_accepted_is_asked_for_once_more(
+    world: World, export: Callable[..., Finished]
+) -> None:
+    assert export().code == 0
+    before = imported(world)
+    quota = '{"error_key":"quota_exceeded","error_message":"Limit Exceeded"}'
+    world.box.script(Fault("file_import", "status", status=429, body=quota, repeat=BATCHES))
+    cut_off = export("--again")
+    assert cut_off.code == 1
+    assert "continue, with --again" in cut_off.document["message"]
+    world.box.clear_script()
+    assert export("--again").document["status"] == "completed"
+    assert len(imported(world)) == len(before) + BATCHES
 
 
 def test_again_of_which_every_import_failed_is_sent_once_more(

@@ -155,6 +155,31 @@ def test_outcome_is_told_in_one_line(
     assert "\n" not in line
 
 
+REPEAT_GOES_ON = {
+    "nothing is cut": ([], "with --again"),
+    "the delivery itself is in": ([batch(earlier=True)], "with --again"),
+    "none is accepted": ([batch(BatchState.NOT_SENT)], "with --again"),
+    "one is accepted": ([batch(), batch(BatchState.NOT_SENT)], "without --again"),
+    "one is being imported": ([batch(BatchState.PROCESSING)], "without --again"),
+    "one is still being imported": (
+        [batch(earlier=True), batch(BatchState.PROCESSING, earlier=True)],
+        "without --again",
+    ),
+}
+
+
+@pytest.mark.parametrize(("batches", "option"), REPEAT_GOES_ON.values(), ids=REPEAT_GOES_ON.keys())
+def test_interrupted_repeat_is_asked_for_until_a_batch_of_it_is_accepted(
+    batches: list[BatchOutcome], option: str
+) -> None:
+    stop = Stop("The run was stopped.", can_continue=True)
+    counts = Counts(profiles_in_segment=999, sent=999)
+    line = phrase_outcome(
+        Status.INCOMPLETE, counts, batches, list_name="L", stop=stop, is_repeat=True
+    )
+    assert f"to continue, {option} (in the form:" in line
+
+
 def test_run_that_waited_for_an_earlier_run_s_import_did_have_something_to_do() -> None:
     batches = [batch(earlier=True)]
     assert decide_status(HUNDRED, batches, has_waited=False) is Status.NOTHING_TO_DO
