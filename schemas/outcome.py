@@ -72,7 +72,8 @@ class BatchState(StrEnum):
 class BatchOutcome(BaseModel):
     """One contact batch and the activity that imported it; `bytes` is the CSV body's size.
 
-    The four counters are Constant Contact's own; None where it did not give them.
+    The five counters are Constant Contact's own; None where it did not give them.
+    `items_total_count` counts the file's header as well.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class BatchOutcome(BaseModel):
     activity_id: str | None = None
     state: BatchState
     already_accepted: bool = False
+    items_total_count: int | None = None
     person_count: int | None = None
     error_count: int | None = None
     correctable_count: int | None = None
@@ -94,9 +96,7 @@ class BatchOutcome(BaseModel):
         """Count the contacts that are in the list now, as far as Constant Contact tells."""
         if self.state is not BatchState.COMPLETED:
             return 0
-        if self.unexplained_rows:
-            return self.person_count or 0
-        return self.rows - self._errors - self._unsubscribed
+        return max(0, self.rows - self.unexplained_rows - self._errors - self._unsubscribed)
 
     @property
     def unexplained_rows(self) -> int:
@@ -108,6 +108,11 @@ class BatchOutcome(BaseModel):
         """
         if self.state is not BatchState.COMPLETED or self.person_count is None:
             return 0
+        total = self.items_total_count
+        # "The total number of rows, including the header row, in the import file": fewer than its
+        # contacts alone were not all read. Fewer than `person_count` is no count of rows.
+        if total is not None and self.person_count <= total < self.rows:
+            return self.rows + 1 - total
         reported = {0, self._errors, self._unsubscribed, self._errors + self._unsubscribed}
         missing = self.rows - self.person_count
         return 0 if missing in reported else max(0, missing - self._errors - self._unsubscribed)

@@ -260,6 +260,7 @@ def update_batch(batch: BatchOutcome, activity: Activity) -> BatchOutcome:
         update={
             "activity_id": activity.activity_id,
             "state": BatchState(activity.state.value),
+            "items_total_count": counters.items_total,
             "person_count": counters.person,
             "error_count": counters.error,
             "correctable_count": counters.correctable,

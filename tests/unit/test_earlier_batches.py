@@ -18,6 +18,12 @@ BATCH = ContactBatch(number=1, first=0, rows=10, body=b"", digest=DIGEST)
 
 FULL = Activity("full", ActivityState.COMPLETED, counters=ActivityCounters(person=10))
 SHORT = Activity("short", ActivityState.COMPLETED, counters=ActivityCounters(person=6))
+# Three rows of ten were never read, and five people are unsubscribed: the three could be of them.
+CUT_OFF = Activity(
+    "cut off",
+    ActivityState.COMPLETED,
+    counters=ActivityCounters(items_total=8, person=7, cannot_add_to_list=5),
+)
 AT_WORK = Activity("at work", ActivityState.PROCESSING)
 FAILED = Activity("failed", ActivityState.FAILED)
 
@@ -40,6 +46,7 @@ def session_after(*entries: tuple[BatchName, Activity]) -> ExportSession:
         ([], None),
         ([FAILED], None),
         ([SHORT], None),
+        ([CUT_OFF], None),
         ([FULL], "full"),
         ([AT_WORK], "at work"),
         ([SHORT, FULL], "full"),

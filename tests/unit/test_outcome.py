@@ -15,6 +15,7 @@ def batch(
     *,
     rows: int = 100,
     person: int | None = 100,
+    total: int | None = None,
     errors: int = 0,
     correctable: int = 0,
     unsubscribed: int = 0,
@@ -27,6 +28,7 @@ def batch(
         activity_id=None if state is BatchState.NOT_SENT else "id",
         state=state,
         already_accepted=earlier,
+        items_total_count=total,
         person_count=person if state is BatchState.COMPLETED else None,
         error_count=errors,
         correctable_count=correctable,
@@ -83,6 +85,16 @@ def test_completed_is_not_called_success_when_constant_contact_refused_contacts(
         (batch(person=57, correctable=3), 40, 57),
         (batch(person=0), 100, 0),
         (batch(person=None), 0, 100),
+        (batch(person=95, unsubscribed=10, total=96), 5, 85),  # cut off, person_count all rows
+        (batch(person=85, unsubscribed=10, total=96), 5, 85),  # cut off, person_count those taken
+        (batch(person=90, unsubscribed=10, total=91), 10, 80),
+        (batch(person=60, total=61), 40, 60),
+        (batch(person=0, total=1), 100, 0),
+        (batch(person=90, unsubscribed=10, total=101), 0, 90),
+        (batch(person=100, unsubscribed=10, total=101), 0, 90),
+        (batch(person=90, unsubscribed=10, total=100), 0, 90),  # a total without the header
+        (batch(person=90, unsubscribed=10, total=0), 0, 90),  # a total that was never filled in
+        (batch(person=90, unsubscribed=10, total=500), 0, 90),
         (batch(BatchState.PROCESSING), 0, 0),
         (batch(BatchState.FAILED), 0, 0),
     ],
