@@ -17,7 +17,7 @@ from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
 from tasks.journal import begin_repeat, read_journal, sole_run
 from tasks.newest import require_newest
-from tasks.preparation import prepare_contacts, settle_delivery
+from tasks.preparation import prepare_contacts, require_open_window, settle_delivery
 from tasks.progress import showing_progress
 from tasks.report import settle_outcome, write_report
 from tasks.report_folder import open_report_folder
@@ -77,6 +77,7 @@ async def deliver(session: ExportSession) -> None:
     await check_destination()
     await prepare_contacts()
     settle_delivery(session)
+    require_open_window(session)
     async with sole_run(session):
         await read_journal()
         await require_quota(session)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from constant_contact import WindowClosed
 from pipeline import Prepared, prepare
 from schemas.export import ExportRequest
 from schemas.outcome import Counts
@@ -43,6 +44,24 @@ def settle_delivery(session: ExportSession) -> None:
             "Members of the segments who have no profile, and are left out: "
             f"{prepared.members_without_profile:,}."
         )
+
+
+def require_open_window(session: ExportSession) -> None:
+    """Make sure that there is time left to send what has been prepared.
+
+    Else each further run would cut all batches, send none, and end as this one.
+
+    Raises:
+        WindowClosed: preparing took until the window was over.
+    """
+    if session.now() < session.deadline or not session.require_prepared().verdicts.sent:
+        return
+    raise WindowClosed(
+        f"The {session.request.window_minutes:g}-minute window was over when the contacts had been "
+        "prepared, so that this run sent nothing. Run again as it is, it would end the same way: "
+        "allow more --window-minutes (in the form: Window), put the profiles on faster storage, or "
+        "export fewer of them."
+    )
 
 
 def prepare_telling(

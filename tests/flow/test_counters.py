@@ -131,6 +131,21 @@ def test_end_of_the_window_is_orderly_and_running_again_continues(
     assert len(world.members()) == 10
 
 
+def test_window_that_is_over_when_the_contacts_are_prepared_ends_the_run_and_says_what_to_do(
+    world: World, profiles: Path
+) -> None:
+    before = len(world.box.state.requests("file_import"))
+    done = export(world, profiles, "--window-minutes", "0.001")
+    assert done.code == 1
+    outcome = done.document
+    assert (outcome["status"], outcome["batches"]) == ("incomplete", [])
+    assert outcome["counts"]["sent"] == 10
+    assert "0.001-minute window was over when the contacts had been prepared" in outcome["message"]
+    assert "--window-minutes" in outcome["message"]
+    assert "to continue" not in outcome["message"]
+    assert len(world.box.state.requests("file_import")) == before
+
+
 def test_counters_that_are_never_given_are_told_as_a_note(world: World, profiles: Path) -> None:
     world.box.script(
         Fault(operation="activities", kind="missing", fields=("status",), repeat=50),
