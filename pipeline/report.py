@@ -132,8 +132,18 @@ class _PrivateParquet:
 
 
 def append_rejects(path: Path, rejects: pl.DataFrame) -> None:
-    """Add profiles to a list of rejects that is published; raises ReportUnwritable."""
-    _rewrite(path, REJECT_COLUMNS, keep=lambda lines: lines, more=rejects)
+    """Add profiles to a list of rejects that is published; raises ReportUnwritable.
+
+    Those that are in it stay as they are: another run of the same delivery may have added them.
+    """
+    absent = rejects
+
+    def keep(lines: pl.DataFrame) -> pl.DataFrame:
+        nonlocal absent
+        absent = absent.filter(~absent["customer_id"].is_in(lines["customer_id"].implode()))
+        return lines
+
+    _rewrite(path, REJECT_COLUMNS, keep=keep, more=lambda: absent)
 
 
 def drop_amended(path: Path, customer_ids: pl.Series) -> None:
@@ -163,7 +173,7 @@ def _rewrite(
     columns: _Columns,
     *,
     keep: Callable[[pl.DataFrame], pl.DataFrame],
-    more: pl.DataFrame | None = None,
+    more: Callable[[], pl.DataFrame] | None = None,
 ) -> None:
     with explaining(path.parent):
         rewritten = _PrivateParquet(path.parent, path.name, columns)
@@ -171,7 +181,7 @@ def _rewrite(
             for lines in _read_parquet(path):
                 rewritten.write(keep(lines))
             if more is not None:
-                rewritten.write(more)
+                rewritten.write(more())
             rewritten.publish(path)
         finally:
             rewritten.discard()
