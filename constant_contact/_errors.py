@@ -190,3 +190,14 @@ class MalformedAnswer(ConstantContactError):
 
 class OutcomeUnknown(ConstantContactError):
     """Whether a batch was accepted could not be found out; run again: it is looked up first."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        error_key: str | None = None,
+        lacks_quota: bool = False,
+    ) -> None:
+        super().__init__(message, status=status, error_key=error_key)
+        self.lacks_quota = lacks_quota  # to find it out

@@ -260,7 +260,8 @@ async def _look_for(
             # They say how to go on; that the file may have arrived is not to get lost with them.
             raise OutcomeUnknown(
                 f"{error} Whether {file_name} was accepted is not known: it is looked up before it "
-                "is sent again."
+                "is sent again.",
+                lacks_quota=isinstance(error, QuotaExceeded),
             ) from error
         except (ApiUnreachable, ServerFault, MalformedAnswer) as error:
             fault = error

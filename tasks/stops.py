@@ -39,5 +39,6 @@ def explain_stop(error: ExportError) -> Stop:
         reason=str(error),
         is_refusal=isinstance(error, _REFUSALS) and not isinstance(error, _DEFECTS),
         can_continue=isinstance(error, _GOES_ON_LATER),
-        is_for_quota=isinstance(error, QuotaExceeded | QuotaTooSmall),
+        is_for_quota=isinstance(error, QuotaExceeded | QuotaTooSmall)
+        or (isinstance(error, OutcomeUnknown) and error.lacks_quota),
     )

@@ -61,6 +61,23 @@ def test_errors_refuse_fail_or_interrupt_a_run(
 
 
 @pytest.mark.parametrize(
+    ("error", "is_for_quota"),
+    [
+        (cc.QuotaExceeded("x"), True),
+        (task_errors.QuotaTooSmall("x"), True),
+        (cc.OutcomeUnknown("x", lacks_quota=True), True),
+        (pickle.loads(pickle.dumps(cc.OutcomeUnknown("x", lacks_quota=True))), True),  # noqa: S301 -- our own
+        (cc.OutcomeUnknown("x"), False),
+        (cc.Throttled("x"), False),
+    ],
+)
+def test_lack_of_quota_is_told_whichever_request_met_it(
+    error: ExportError, is_for_quota: bool
+) -> None:
+    assert explain_stop(error).is_for_quota is is_for_quota
+
+
+@pytest.mark.parametrize(
     "error",
     [task_errors.UnknownConnection("a message"), task_errors.UnknownCustomField("a message")],
     ids=lambda error: type(error).__name__,

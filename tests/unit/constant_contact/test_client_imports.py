@@ -355,6 +355,7 @@ class TestAfterALostAnswer:
             with pytest.raises(OutcomeUnknown, match=r"connect again.*is not known") as caught:
                 await send(client)
         assert isinstance(caught.value.__cause__, SignInExpired)
+        assert not caught.value.lacks_quota
         assert stage.script.count(IMPORT) == 1
 
     async def test_looking_does_not_pass_the_window(self, stage: Any, useless: Any) -> None:
@@ -376,6 +377,7 @@ class TestAfterALostAnswer:
             with pytest.raises(OutcomeUnknown, match=r"00:00 UTC.*is not known") as caught:
                 await send(client)
         assert isinstance(caught.value.__cause__, QuotaExceeded)
+        assert caught.value.lacks_quota
         assert stage.script.count(IMPORT) == 1
 
 
