@@ -11,6 +11,7 @@
     ├── SnapshotOvertaken     the list has got a newer snapshot
     ├── BackfillRefused       the range of snapshots, or the saved export, makes no sense
     └── SharedFolderUnusable  processes of this machine cannot take turns
+    PrefectOutOfReach         Prefect's API does not answer, or not as it should
     Defect                    a fault of ours
 
 Each message is one line for a person, picklable, without personal data.
@@ -59,6 +60,10 @@ class BackfillRefused(ExportRefused):
 
 class SharedFolderUnusable(ExportRefused):
     """Processes of this machine cannot take turns."""
+
+
+class PrefectOutOfReach(Exception):
+    """Prefect's API does not answer, or not as it should."""
 
 
 class Defect(Exception):

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 
-from tasks.errors import Defect
+from tasks.errors import Defect, PrefectOutOfReach
 from tasks.stops import EXPORT_ERRORS, ExportError
 
 DEBUG_VARIABLE = "SEGMENT_EXPORT_DEBUG"
@@ -84,11 +85,17 @@ def _name_and_show(error: Exception) -> ExportError:
 def name_defect(error: Exception) -> ExportError:
     """Say of which type an unexpected error is and where it came up, but not what it says.
 
-    One of ours that comes in a group, as task groups wrap errors, is no defect and stays.
+    One of ours that comes in a group, as task groups wrap errors, is no defect and stays. Nor is
+    it one when Prefect's API does not answer: its client is the only one whose errors come here.
     """
     cause = _sole_cause(error)
     if isinstance(cause, EXPORT_ERRORS):
         return cause
+    if isinstance(cause, httpx.HTTPError):
+        return PrefectOutOfReach(
+            f"Prefect's API does not answer as it should ({type(cause).__name__}): see whether its "
+            "server runs."
+        )
     place = traceback.extract_tb(cause.__traceback__)[-1]
     return Defect(
         f"An unexpected {type(cause).__name__} came up in {Path(place.filename).name} line "

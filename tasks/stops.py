@@ -13,10 +13,10 @@ from constant_contact import (
 )
 from pipeline import ConservationBroken, PipelineError, PreparationFailed
 from pipeline.outcome import Stop
-from tasks.errors import Defect, ExportRefused, QuotaTooSmall
+from tasks.errors import Defect, ExportRefused, PrefectOutOfReach, QuotaTooSmall
 
-ExportError = PipelineError | ConstantContactError | ExportRefused | Defect
-EXPORT_ERRORS = (PipelineError, ConstantContactError, ExportRefused, Defect)
+ExportError = PipelineError | ConstantContactError | ExportRefused | PrefectOutOfReach | Defect
+EXPORT_ERRORS = (PipelineError, ConstantContactError, ExportRefused, PrefectOutOfReach, Defect)
 
 _REFUSALS = (
     AccessDenied,
@@ -28,7 +28,7 @@ _REFUSALS = (
     RequestRefused,
 )
 _DEFECTS = (ConservationBroken, PreparationFailed)
-_GOES_ON_LATER = (OutcomeUnknown, QuotaExceeded, WindowClosed)
+_GOES_ON_LATER = (OutcomeUnknown, PrefectOutOfReach, QuotaExceeded, WindowClosed)
 
 STOPPED = Stop("The run was stopped.", can_continue=True)
 
