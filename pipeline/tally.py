@@ -18,15 +18,13 @@ from pipeline.source import Table
 from pipeline.text_forms import is_text, text_of
 from pipeline.verdicts import Verdicts, check_conservation
 from schemas.contact import DUPLICATE_CODE, find_breaches, required_schema
-from schemas.role_addresses import is_role_address
 
 
 @dataclass(frozen=True, slots=True)
 class NormalisedSlice:
     """A slice of profiles as they are, and of their contacts what the verdicts need.
 
-    `suspects` are indexes (u32) into it, `suspect_fields` the other fields of these alone;
-    `role_rows` are the rows (u32) whose address is a role's.
+    `suspects` are indexes (u32) into it, `suspect_fields` the other fields of these alone.
     """
 
     rows: pl.Series
@@ -34,7 +32,6 @@ class NormalisedSlice:
     required: pl.DataFrame
     suspects: pl.Series
     suspect_fields: pl.DataFrame
-    role_rows: pl.Series
 
 
 @dataclass(slots=True)
@@ -51,7 +48,6 @@ class Tally:
     key_hashes: list[pl.DataFrame] = field(default_factory=list)
     email_hashes: list[pl.DataFrame] = field(default_factory=list)
     amendments: list[pl.DataFrame] = field(default_factory=list)
-    role_rows: list[pl.Series] = field(default_factory=list)
 
     @property
     def age_is_text(self) -> bool:
@@ -62,14 +58,12 @@ class Tally:
     def normalise(self, rows: pl.Series, frame: pl.DataFrame) -> NormalisedSlice:
         """Normalise a slice as far as its verdicts need it; may run in another thread."""
         suspects = find_suspects(frame, self.mapping)
-        required = normalise_required(frame, self.selection, self.mapping)
         return NormalisedSlice(
             rows,
             frame,
-            required,
+            normalise_required(frame, self.selection, self.mapping),
             suspects,
             normalise_fields(frame[suspects], self.mapping),
-            rows.filter(is_role_address(required["email"])),
         )
 
     def add(self, slice_: NormalisedSlice) -> None:
@@ -80,7 +74,6 @@ class Tally:
             self._reject(slice_, breaches, rejected)
         self._keep_hashes(slice_, rejected)
         self._amend(slice_, rejected)
-        self.role_rows.append(slice_.role_rows)
         if self.age_is_text:
             self.wrong_dates += age_of(slice_.frame[self.mapping.newest_by])[1]
 
@@ -105,7 +98,6 @@ class Tally:
             reject_reasons=dict(sorted(self.reject_reasons.items())),
             amend_reasons=dict(sorted(reasons.iter_rows())),
             sent_rows=sent_rows,
-            role_addresses=self._count_role_addresses(sent_rows),
             rejects_path=self.report.rejects_path if self.report else None,
             amended_path=self.report.amended_path if self.report else None,
         )
@@ -160,10 +152,6 @@ class Tally:
             for (heading,), of_field in located.group_by("field", maintain_order=True)
         ]
         return pl.concat(by_field).sort("index", maintain_order=True)
-
-    def _count_role_addresses(self, sent_rows: pl.Series) -> int:
-        role_rows = pl.concat([pl.Series("row", [], pl.UInt32), *self.role_rows])
-        return int(sent_rows.is_in(role_rows.implode()).sum())
 
     def _find_duplicates(self, valid: pl.DataFrame) -> pl.Series:
         lost = [pl.Series("row", [], pl.UInt32)]

@@ -15,7 +15,6 @@ class Verdicts:
     Attributes:
         amended: contacts that go without some field; `amend_reasons` counts the fields.
         reject_reasons: rejected profiles by their first reason, so they add up to `rejected`.
-        role_addresses: those sent to an address to which Constant Contact sends no mail.
         sent_rows: row numbers (u32) in the profiles, ascending.
     """
 
@@ -27,7 +26,6 @@ class Verdicts:
     reject_reasons: dict[str, int]
     amend_reasons: dict[str, int]
     sent_rows: pl.Series
-    role_addresses: int = 0
     rejects_path: Path | None = None
     amended_path: Path | None = None
 

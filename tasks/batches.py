@@ -15,6 +15,7 @@ from constant_contact import (
 )
 from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
+from schemas.role_addresses import count_role_addresses
 from tasks.narrowing import Narrowing
 from tasks.newest_mark import stop_if_overtaken
 from tasks.sending import keeping_marked, mark_sending
@@ -89,7 +90,7 @@ async def upload_batches() -> None:
                 enter=lambda part: _enter(session, part),
             )
             narrowings.append(narrowing)
-            uploads.create_task(_deliver(narrowing, unsent, slots))
+            uploads.create_task(_deliver(session, narrowing, unsent, slots))
     for narrowing in narrowings:
         narrowing.conclude()
 
@@ -117,12 +118,16 @@ def cut_as_accepted(session: ExportSession, batch: ContactBatch) -> list[Contact
 
 
 async def _deliver(
-    narrowing: Narrowing, parts: list[ContactBatch], slots: asyncio.Semaphore
+    session: ExportSession,
+    narrowing: Narrowing,
+    parts: list[ContactBatch],
+    slots: asyncio.Semaphore,
 ) -> None:
     """Upload what there is of one batch, halving what is refused."""
     try:
         for part in parts:
             await narrowing.deliver(part)
+            await asyncio.to_thread(note_role_addresses, session, part)
     finally:
         slots.release()
 
@@ -207,6 +212,11 @@ def _enter(session: ExportSession, batch: ContactBatch) -> bool:
     if activity is not None:
         note_activity(session, key, batch, activity)
     return activity is not None
+
+
+def note_role_addresses(session: ExportSession, batch: ContactBatch) -> None:
+    """Count those contacts of a batch or part to whom no mail is sent, for a remark."""
+    session.role_addresses[batch.number, batch.first] = count_role_addresses(batch.body)
 
 
 def describe_batch(

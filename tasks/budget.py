@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from constant_contact import DAILY_REQUESTS
 from pipeline import MOST_CONTACT_LINES
 from schemas.plan import PlannedBatch, PlannedRequests
-from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
+from tasks.batches import (
+    cut_as_accepted,
+    describe_batch,
+    longest_csv_bytes,
+    note_role_addresses,
+)
 from tasks.errors import QuotaTooSmall
 from tasks.journal import is_complete, leave_behind
 from tasks.quota import forecast_quota
@@ -63,6 +68,8 @@ def _plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
     for batch in session.require_prepared().iter_batches(longest_csv_bytes(session)):
         for part in cut_as_accepted(session, batch):
             outcome, activity = describe_batch(session, part)
+            if activity is None:
+                note_role_addresses(session, part)
             planned.append(
                 PlannedBatch(
                     file_name=outcome.file_name,

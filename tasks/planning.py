@@ -24,6 +24,7 @@ async def plan_export(session: ExportSession) -> ExportPlan:
     settle_delivery(session)
     await consult_journal(session, is_to_send=False)
     batches = await plan_batches(session)
+    session.note_role_addresses()
     requests = await plan_requests(session, batches)
     time = PlannedTime(
         upload_s=round(requests.uploads * REQUEST_INTERVAL_S, 1),

@@ -121,6 +121,7 @@ def conclude(session: ExportSession) -> ExportOutcome:
             imbalance=imbalance,
             is_repeat=session.request.again,
         )
+    session.note_role_addresses()
     if any(batch.unexplained_errors for batch in batches):
         session.note(
             "Constant Contact gave more error messages than its counters tell of; look at the "

@@ -86,6 +86,7 @@ class ExportSession:
         waiting: batches under way, with their bodies.
         begun: batches whose request has begun, and so may have arrived.
         named_lines: lines of a batch's file that its activity names as errors.
+        role_addresses: how many contacts of a batch have the address of a role.
         refused: positions in the delivery of the contacts refused one by one.
         one_line_each: batches whose contacts are a line each, so that lines name contacts.
         parts_sent: requests spent on parts of refused batches.
@@ -117,6 +118,7 @@ class ExportSession:
     waiting: dict[BatchKey, ContactBatch] = field(default_factory=dict)
     begun: set[BatchKey] = field(default_factory=set)
     named_lines: dict[BatchKey, tuple[int, ...]] = field(default_factory=dict)
+    role_addresses: dict[BatchKey, int] = field(default_factory=dict)
     refused: list[int] = field(default_factory=list)
     one_line_each: set[BatchKey] = field(default_factory=set)
     parts_sent: int = 0
@@ -172,6 +174,14 @@ class ExportSession:
         if remark not in self.notes:
             self.notes.append(remark)
             self.handover.on_note(remark)
+
+    def note_role_addresses(self) -> None:
+        """Remark how many contacts there is no use in mailing, though they count as contacts."""
+        if found := sum(self.role_addresses.values()):
+            self.note(
+                "Contacts with the address of a role (such as sales@) or of a mailing list, which "
+                f"count as contacts and to which Constant Contact sends no mail: {found:,}."
+            )
 
     def require_client(self) -> ConstantContact:
         """Return the open client; a run opens it before its first task that needs one."""

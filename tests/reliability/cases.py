@@ -116,8 +116,9 @@ def judge(delivery: Delivery) -> list[str]:
 def run_case(commands: Commands, folder: Path, case: Case) -> Finding:
     """Run an export that a trouble befalls, then run it again until it is delivered."""
 
-    def go_through(delivery: Delivery) -> bool:
-        attempt = delivery.run(window_minutes=case.trouble.window_minutes)
+    def go_through(delivery: Delivery, tries: int) -> bool:
+        longer = 2**tries if case.trouble.is_stuck else 1
+        attempt = delivery.run(window_minutes=longer * case.trouble.window_minutes)
         met = [one for one in attempt.requests if one.operation == case.spot.operation]
         return len(met) >= case.spot.occurrence
 
@@ -127,7 +128,7 @@ def run_case(commands: Commands, folder: Path, case: Case) -> Finding:
 def run_kill(commands: Commands, folder: Path, spot: Spot, moment: str) -> Finding:
     """Kill an export at one of its requests, then run it again until it is delivered."""
 
-    def go_through(delivery: Delivery) -> bool:
+    def go_through(delivery: Delivery, _tries: int) -> bool:
         earlier = len(delivery.box.state.requests(spot.operation))
         running, note_end = delivery.start()
         give_up_at = time.monotonic() + ARRIVES_WITHIN_S
@@ -145,19 +146,19 @@ def run_kill(commands: Commands, folder: Path, spot: Spot, moment: str) -> Findi
 
 
 def _take_through(
-    commands: Commands, folder: Path, case: Case, go_through: Callable[[Delivery], bool]
+    commands: Commands, folder: Path, case: Case, go_through: Callable[[Delivery, int], bool]
 ) -> Finding:
     """Take a delivery through a case.
 
-    On a busy machine a poll may not come up, as all is done before it; then it begins anew, and
-    imports take longer.
+    On a busy machine its request may not come up, as imports are done or a short window is over
+    before it; then it begins anew, and these are longer.
     """
     for tries in range(MOST_TRIES):
         with account_running(PROCESSING_S * 2**tries) as box:
             delivery = new_delivery(commands, box, folder)
             begin(delivery, case.spot.phase)
             box.script(*case.faults)
-            was_reached = go_through(delivery)
+            was_reached = go_through(delivery, tries)
             box.clear_script()
             finding = conclude(delivery, [case], was_reached=was_reached)
         if was_reached:
