@@ -15,9 +15,9 @@ from constant_contact import (
 )
 from pipeline import ContactBatch, PipelineError, batch_file_name, cut_around
 from schemas.outcome import BatchOutcome, BatchState
-from schemas.role_addresses import count_role_addresses
 from tasks.narrowing import Narrowing
 from tasks.newest_mark import stop_if_overtaken
+from tasks.role_addresses import look_for_roles
 from tasks.sending import keeping_marked, mark_sending
 from tasks.session import BatchKey, ExportSession, Progress, Stage, current_session
 from tasks.step import name_defect, step
@@ -127,7 +127,7 @@ async def _deliver(
     try:
         for part in parts:
             await narrowing.deliver(part)
-            await asyncio.to_thread(note_role_addresses, session, part)
+            await asyncio.to_thread(look_for_roles, session, part)
     finally:
         slots.release()
 
@@ -212,11 +212,6 @@ def _enter(session: ExportSession, batch: ContactBatch) -> bool:
     if activity is not None:
         note_activity(session, key, batch, activity)
     return activity is not None
-
-
-def note_role_addresses(session: ExportSession, batch: ContactBatch) -> None:
-    """Count those contacts of a batch or part to whom no mail is sent, for a remark."""
-    session.role_addresses[batch.number, batch.first] = count_role_addresses(batch.body)
 
 
 def describe_batch(

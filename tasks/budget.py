@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from constant_contact import DAILY_REQUESTS
 from pipeline import MOST_CONTACT_LINES
 from schemas.plan import PlannedBatch, PlannedRequests
-from tasks.batches import (
-    cut_as_accepted,
-    describe_batch,
-    longest_csv_bytes,
-    note_role_addresses,
-)
+from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
 from tasks.errors import QuotaTooSmall
 from tasks.journal import is_complete, leave_behind
 from tasks.quota import forecast_quota
+from tasks.role_addresses import look_for_roles
 from tasks.session import ExportSession
 
 # Rounds of polling for imports that take ten minutes: from 1 s, backing off to 30 s.
@@ -69,7 +65,7 @@ def _plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
         for part in cut_as_accepted(session, batch):
             outcome, activity = describe_batch(session, part)
             if activity is None:
-                note_role_addresses(session, part)
+                look_for_roles(session, part)
             planned.append(
                 PlannedBatch(
                     file_name=outcome.file_name,

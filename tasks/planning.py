@@ -11,6 +11,7 @@ from tasks.journal import consult_journal
 from tasks.newest import find_overtaken
 from tasks.preparation import count_verdicts, judge_profiles, settle_delivery
 from tasks.quota import forecast_quota
+from tasks.role_addresses import note_role_addresses
 from tasks.session import ExportSession
 
 
@@ -24,7 +25,7 @@ async def plan_export(session: ExportSession) -> ExportPlan:
     settle_delivery(session)
     await consult_journal(session, is_to_send=False)
     batches = await plan_batches(session)
-    session.note_role_addresses()
+    note_role_addresses(session)
     requests = await plan_requests(session, batches)
     time = PlannedTime(
         upload_s=round(requests.uploads * REQUEST_INTERVAL_S, 1),

@@ -14,6 +14,7 @@ from tasks.preparation import count_verdicts
 from tasks.quota_label import label_lack_of_quota
 from tasks.refusals import report_refusals
 from tasks.report_text import RunFacts, describe_source, list_page, render_report
+from tasks.role_addresses import note_role_addresses
 from tasks.session import ExportSession, current_session
 from tasks.step import step
 from tasks.stops import STOPPED
@@ -121,7 +122,8 @@ def conclude(session: ExportSession) -> ExportOutcome:
             imbalance=imbalance,
             is_repeat=session.request.again,
         )
-    session.note_role_addresses()
+    if not is_refused:
+        note_role_addresses(session)
     if any(batch.unexplained_errors for batch in batches):
         session.note(
             "Constant Contact gave more error messages than its counters tell of; look at the "

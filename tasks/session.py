@@ -175,14 +175,6 @@ class ExportSession:
             self.notes.append(remark)
             self.handover.on_note(remark)
 
-    def note_role_addresses(self) -> None:
-        """Remark how many contacts there is no use in mailing, though they count as contacts."""
-        if found := sum(self.role_addresses.values()):
-            self.note(
-                "Contacts with the address of a role (such as sales@) or of a mailing list, which "
-                f"count as contacts and to which Constant Contact sends no mail: {found:,}."
-            )
-
     def require_client(self) -> ConstantContact:
         """Return the open client; a run opens it before its first task that needs one."""
         if self.client is None:

@@ -146,6 +146,25 @@ def test_window_that_is_over_when_the_contacts_are_prepared_ends_the_run_and_say
     assert len(world.box.state.requests("file_import")) == before
 
 
+def test_addresses_that_get_no_mail_are_counted_in_a_note_and_sent(
+    world: World, tmp_path: Path, here: Callable[..., Finished]
+) -> None:
+    host = f"{world.list_id[:8]}.example.com"
+    profiles = write_profiles(tmp_path, [f"{who}@{host}" for who in ("ann", "sales", "root")])
+    planned = here(
+        "plan", "--connection", world.connection, "--list-id", world.list_id, "--profiles",
+        profiles, "--segment", "Gold", "--email", "EMail", "--json",
+    )  # fmt: skip
+    done = export(world, profiles)
+    assert done.document["status"] == "completed"
+    assert len(world.members()) == 3
+    for document in (planned.document, done.document):
+        (note,) = document["notes"]
+        assert note.endswith("sends no mail though they count as contacts: 2.")
+        assert host not in note
+    assert export(world, profiles).document["notes"] == []
+
+
 def test_counters_that_are_never_given_are_told_as_a_note(world: World, profiles: Path) -> None:
     world.box.script(
         Fault(operation="activities", kind="missing", fields=("status",), repeat=50),
