@@ -32,7 +32,7 @@ def _named_folder(request: ExportRequest) -> Path:
             "know: choose another (--report-dir)."
         ) from None
     for what, location in (("profiles", request.profiles), ("memberships", request.memberships)):
-        if reads_from(location, folder / REJECTS):
+        if location and reads_from(location, folder / REJECTS):
             raise ReportUnwritable(
                 f"The report folder {one_line(folder)} lies within {one_line(location)}, and the "
                 f"next run would take its files for {what}: choose another (--report-dir)."

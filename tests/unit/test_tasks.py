@@ -207,6 +207,14 @@ def test_report_that_the_next_run_would_take_for_profiles_is_refused(
     assert (tmp_path / report_dir / "").is_dir() is (not is_refused or report_dir == "data")
 
 
+def test_report_within_the_current_folder_is_fine_where_no_memberships_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = open_report_folder(REQUEST.model_copy(update={"report_dir": "report"}))
+    assert folder == tmp_path / "report"
+
+
 def test_report_folder_of_a_user_who_is_not_there_is_refused() -> None:
     with pytest.raises(ReportUnwritable, match="whom this machine does not know"):
         open_report_folder(REQUEST.model_copy(update={"report_dir": "~nobody-of-this-name/r"}))
