@@ -34,7 +34,7 @@ class Soak:
             early = statistics.median(map(values, second or last))
             return float(statistics.median(map(values, last)) - early)
 
-        return rise(lambda sample: sample.rss_kib), rise(lambda sample: sample.open_files)
+        return rise(lambda sample: sample.memory_kib), rise(lambda sample: sample.open_files)
 
 
 def run_soak(

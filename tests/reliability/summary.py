@@ -45,7 +45,7 @@ def tabulate(findings: Iterable[Finding]) -> str:
 
 def describe_soak(soak: Soak, seed: int) -> str:
     """Return what came of a soak as a Markdown table."""
-    rss_kib, files = soak.growth()
+    memory_kib, files = soak.growth()
     endings = [finding.ending for finding in soak.findings]
     first, last = soak.samples[0], soak.samples[-1]
     differences = sum(bool(finding.problems) for finding in soak.findings)
@@ -58,7 +58,7 @@ def describe_soak(soak: Soak, seed: int) -> str:
         ("Differences", f"{differences:,}"),
         ("Accepted twice", f"{twice:,}"),
         ("Memory after the first run and the last", f"{_mib(first)} and {_mib(last)} MiB"),
-        ("Memory, median of the last quarter against the second", f"{rss_kib / 1024:+.1f} MiB"),
+        ("Memory, median of the last quarter against the second", f"{memory_kib / 1024:+.1f} MiB"),
         ("Open files after the first run and the last", f"{first.open_files}, {last.open_files}"),
         ("Open files, median of the last quarter against the second", f"{files:+.0f}"),
     )
@@ -80,7 +80,7 @@ def write_block(name: str, text: str, page: Path = PAGE) -> None:
 
 
 def _mib(sample: Sample) -> str:
-    return f"{sample.rss_kib / 1024:,.0f}"
+    return f"{sample.memory_kib / 1024:,.0f}"
 
 
 def _count(found: Sequence[Finding]) -> tuple[str, ...]:
