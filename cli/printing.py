@@ -10,7 +10,8 @@ _WIDER_THAN_ANY = 100_000  # columns
 
 def say(line: str) -> None:
     """Print a line to standard error."""
-    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console.print(line, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:

@@ -101,12 +101,12 @@ class TokenKeeper:
 
     async def _load_or_refresh(self, refused: SecretStr | None) -> Tokens:
         if self._unsaved is None:
-            stored = await self._ask_store(self._store.load)
+            stored = await self._ask_store(self._store.load, what="read the sign-in")
             if self._is_usable(stored, refused):
                 return stored
         async with self._store.lock():
             await self._save_what_is_left()
-            stored = await self._ask_store(self._store.load)
+            stored = await self._ask_store(self._store.load, what="read the sign-in")
             if self._is_usable(stored, refused):
                 return stored
             if not stored.refresh_token.get_secret_value():
@@ -122,11 +122,11 @@ class TokenKeeper:
                     raise
                 return newest if self._is_usable(newest, refused) else await self._refresh(newest)
 
-    async def _ask_store(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _ask_store(self, ask: Callable[[], Awaitable[T]], *, what: str) -> T:
         """Ask the store, and again where it does not answer: its server may be starting anew."""
         return await self._retrier.call(
             ask,
-            what="read the sign-in",
+            what=what,
             policy=_STORE_POLICY,
             may_repeat=lambda error: isinstance(error, SignInOutOfReach),
         )
@@ -148,14 +148,14 @@ class TokenKeeper:
         """
         for wait_s in (0.0, _LATE_STORE_S):
             await self._retrier.sleep(wait_s)
-            newest = await self._ask_store(self._store.load)
+            newest = await self._ask_store(self._store.load, what="read the sign-in")
             if not _same_grant(newest, sent):
                 return newest
         return None
 
     async def _refresh(self, spent: Tokens) -> Tokens:
         self._retrier.announce(ApiEvent(EventKind.REFRESH, "refresh the sign-in"))
-        await self._ask_store(self._store.begin)
+        await self._ask_store(self._store.begin, what="note that the sign-in is renewed")
         fate = Fate()
 
         async def attempt() -> Tokens:

@@ -173,9 +173,12 @@ async def _ask_and_look(
     known: frozenset[str],
     may_send: Callable[[], Awaitable[MaySend]],
 ) -> Activity | None:
-    if await _ask(may_send) is MaySend.UNLESS_FOUND:
+    if await _ask(may_send) is not MaySend.UNLESS_FOUND:
+        return None
+    try:
         return await find_import(session, file_name, ignored_ids=known)
-    return None
+    except RequestRefused as error:  # of the look, which says nothing of the file
+        raise _unknown_outcome(file_name) from error
 
 
 def _may_send_again(error: BaseException) -> bool:

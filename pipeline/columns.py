@@ -83,16 +83,18 @@ def _read_types(file: FoundFile, what: str) -> dict[str, pl.DataType]:
 
 
 def _phrase(column: str, files: Sequence[FoundFile], what: str) -> str:
-    first = next(file for file in files if file.columns.get(column, "") != _EMPTY)
-    expected = _type_in(first, column)
-    other = next(file for file in files if _type_in(file, column) not in {expected, _EMPTY})
-    found = _type_in(other, column)
-    if not found:
-        difference = "is missing"
-    elif not expected:
+    is_missing = next((file for file in files if column not in file.columns), None)
+    if is_missing is None:
+        first = next(file for file in files if _type_in(file, column) != _EMPTY)
+        expected = _type_in(first, column)
+        other = next(file for file in files if _type_in(file, column) not in {expected, _EMPTY})
+        difference = f"is {_type_in(other, column)} instead of {expected}"
+    elif is_missing is files[0]:
+        first, other = is_missing, next(file for file in files if column in file.columns)
         difference = "is in this one only"
     else:
-        difference = f"is {found} instead of {expected}"
+        first, other = files[0], is_missing
+        difference = "is missing"
     return (
         f"The file {one_line(other.path)} of the {what} has other columns than "
         f"{one_line(first.name)}: {one_line(column)} {difference}. Give a folder whose files are "

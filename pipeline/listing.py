@@ -33,17 +33,22 @@ def list_candidates(location: str) -> list[Candidate]:
 
 
 def reads_from(location: str, file: Path) -> bool:
-    """Say whether a Parquet file, were it there, would be one of a location on this machine."""
-    if "://" in location:
+    """Say whether a Parquet file, were it there, would be one of a location on this machine.
+
+    Of a location that cannot be looked at it is not known, and whoever reads it is told why.
+    """
+    local = location.removeprefix("file://")
+    if not local or "://" in local:
         return False
-    path = Path(location).expanduser()
-    root = path if path.is_dir() else _fixed_part(path)
     try:
-        inside = file.expanduser().resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
+        path = Path(local).expanduser()
+        root = path if path.is_dir() else _fixed_part(path)
+        inside = file.resolve().relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):
         return False
     pattern = "" if path.is_dir() else path.relative_to(root).as_posix()
-    return bool(_matching([inside], pattern))
+    is_location_itself = not inside.parts
+    return is_location_itself or bool(_matching([inside.as_posix()], pattern))
 
 
 def open_store(path: str) -> tuple[fs.FileSystem, str]:
@@ -68,7 +73,10 @@ def _list_local(location: str) -> list[Candidate]:
     root = _fixed_part(path)
     pattern = path.relative_to(root)
     if _ANY_FOLDERS in pattern.parts:  # which pathlib looks for in no folder behind a link
-        meant = _matching((file.relative_to(root).as_posix() for file in _walk(root)), str(pattern))
+        above = pattern.parts[: pattern.parts.index(_ANY_FOLDERS)]
+        tops = sorted(root.glob(str(Path(*above)))) if above else [root]
+        below = (file for top in tops if top.is_dir() for file in _walk(top))
+        meant = _matching((file.relative_to(root).as_posix() for file in below), str(pattern))
         return _visible((root / name for name in meant), root)
     matches = sorted(root.glob(str(pattern)))
     files = (file for one in matches for file in (_parquet_in(one) if one.is_dir() else [one]))
@@ -101,7 +109,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         places = {os.path.realpath(Path(parent, name)): name for name in reversed(visible)}
         folders[:] = sorted(name for place, name in places.items() if place not in seen)
         seen |= places.keys()
-        yield from (Path(parent, name) for name in names)
+        yield from (Path(parent, name) for name in sorted(names))
 
 
 def _fixed_part(path: Path) -> Path:

@@ -79,6 +79,7 @@ async def upload_batches() -> None:
     narrowings: list[Narrowing] = []
     async with keeping_marked(session), asyncio.TaskGroup() as uploads:
         while (batch := await _make_next(session, made, slots)) is not None:
+            await asyncio.to_thread(look_for_roles, session, batch)
             parts = await asyncio.to_thread(cut_as_accepted, session, batch)
             unsent = [part for part in parts if not _enter(session, part)]
             if session.stop is not None or not unsent:
@@ -90,7 +91,7 @@ async def upload_batches() -> None:
                 enter=lambda part: _enter(session, part),
             )
             narrowings.append(narrowing)
-            uploads.create_task(_deliver(session, narrowing, unsent, slots))
+            uploads.create_task(_deliver(narrowing, unsent, slots))
     for narrowing in narrowings:
         narrowing.conclude()
 
@@ -118,16 +119,12 @@ def cut_as_accepted(session: ExportSession, batch: ContactBatch) -> list[Contact
 
 
 async def _deliver(
-    session: ExportSession,
-    narrowing: Narrowing,
-    parts: list[ContactBatch],
-    slots: asyncio.Semaphore,
+    narrowing: Narrowing, parts: list[ContactBatch], slots: asyncio.Semaphore
 ) -> None:
     """Upload what there is of one batch, halving what is refused."""
     try:
         for part in parts:
             await narrowing.deliver(part)
-            await asyncio.to_thread(look_for_roles, session, part)
     finally:
         slots.release()
 

@@ -62,10 +62,9 @@ async def plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
 def _plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
     planned = []
     for batch in session.require_prepared().iter_batches(longest_csv_bytes(session)):
+        look_for_roles(session, batch)
         for part in cut_as_accepted(session, batch):
             outcome, activity = describe_batch(session, part)
-            if activity is None:
-                look_for_roles(session, part)
             planned.append(
                 PlannedBatch(
                     file_name=outcome.file_name,

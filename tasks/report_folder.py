@@ -7,7 +7,7 @@ from pipeline import ReportUnwritable, export_slug
 from pipeline.errors import one_line
 from pipeline.listing import reads_from
 from pipeline.private_files import make_private_folder
-from pipeline.report import REJECTS
+from pipeline.report import AMENDED, NOT_IMPORTED, REJECTS
 from schemas.export import ExportRequest
 
 
@@ -32,7 +32,7 @@ def _named_folder(request: ExportRequest) -> Path:
             "know: choose another (--report-dir)."
         ) from None
     for what, location in (("profiles", request.profiles), ("memberships", request.memberships)):
-        if location and reads_from(location, folder / REJECTS):
+        if any(reads_from(location, folder / name) for name in (REJECTS, AMENDED, NOT_IMPORTED)):
             raise ReportUnwritable(
                 f"The report folder {one_line(folder)} lies within {one_line(location)}, and the "
                 f"next run would take its files for {what}: choose another (--report-dir)."

@@ -86,7 +86,7 @@ class ExportSession:
         waiting: batches under way, with their bodies.
         begun: batches whose request has begun, and so may have arrived.
         named_lines: lines of a batch's file that its activity names as errors.
-        role_addresses: how many contacts of a batch have the address of a role.
+        role_addresses: how many contacts of a batch, by its number, have the address of a role.
         refused: positions in the delivery of the contacts refused one by one.
         one_line_each: batches whose contacts are a line each, so that lines name contacts.
         parts_sent: requests spent on parts of refused batches.
@@ -118,7 +118,7 @@ class ExportSession:
     waiting: dict[BatchKey, ContactBatch] = field(default_factory=dict)
     begun: set[BatchKey] = field(default_factory=set)
     named_lines: dict[BatchKey, tuple[int, ...]] = field(default_factory=dict)
-    role_addresses: dict[BatchKey, int] = field(default_factory=dict)
+    role_addresses: dict[int, int] = field(default_factory=dict)
     refused: list[int] = field(default_factory=list)
     one_line_each: set[BatchKey] = field(default_factory=set)
     parts_sent: int = 0

@@ -9,6 +9,7 @@ from constant_contact import (
     OutcomeUnknown,
     QuotaExceeded,
     RequestRefused,
+    SignInOutOfReach,
     WindowClosed,
 )
 from pipeline import ConservationBroken, PipelineError, PreparationFailed
@@ -28,7 +29,13 @@ _REFUSALS = (
     RequestRefused,
 )
 _DEFECTS = (ConservationBroken, PreparationFailed)
-_GOES_ON_LATER = (OutcomeUnknown, PrefectOutOfReach, QuotaExceeded, WindowClosed)
+_GOES_ON_LATER = (
+    OutcomeUnknown,
+    PrefectOutOfReach,
+    QuotaExceeded,
+    SignInOutOfReach,
+    WindowClosed,
+)
 
 STOPPED = Stop("The run was stopped.", can_continue=True)
 

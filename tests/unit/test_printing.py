@@ -3,7 +3,7 @@
 import pytest
 
 from cli.lists import tabulate
-from cli.printing import print_table
+from cli.printing import print_table, say
 from constant_contact import ContactList
 
 ODD_NAMES = ["Newsletter [de]", "Sale :fire:", "Win [/b] back", "A" * 300]
@@ -18,3 +18,9 @@ def test_names_are_printed_as_they_are_and_a_row_is_a_line(
     assert heading.split() == ["name", "ID", "members", "updated"]
     assert [row.split("  ")[0].strip() for row in rows] == ODD_NAMES
     assert [row.split()[-1] for row in rows] == ["id-0", "id-1", "id-2", "id-3"]
+
+
+def test_lines_are_said_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ODD_NAMES:
+        say(name)
+    assert capsys.readouterr().err.splitlines() == ODD_NAMES

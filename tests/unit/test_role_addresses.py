@@ -29,6 +29,7 @@ PEOPLE = [
     [
         ("email", ""),
         ("email,first_name,cf:motto", ",Ann,no spam at sales@googlegroups.com"),
+        ("email,first_name,cf:motto", ',"Ann ""A""","no\r\nspam please\nsales@x.com, root@x.com"'),
     ],
 )
 def test_addresses_of_roles_are_counted_wherever_they_stand(columns: tuple[str, str]) -> None:

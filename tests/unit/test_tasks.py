@@ -189,6 +189,10 @@ def test_report_folder_is_private_to_the_user(tmp_path: Path) -> None:
         ("data", "data/_report", False),
         ("data/*.parquet", "data/report", False),
         ("data/p.parquet", "data", False),
+        ("data/rejects.parquet", "data", True),
+        ("data/am*.parquet", "data", True),
+        ("file://{}/data", "data/report", True),
+        ("~nobody-of-this-name/data", "data/report", False),
         ("data", "report", False),
         ("s3://data", "data/report", False),
     ],
@@ -197,7 +201,8 @@ def test_report_that_the_next_run_would_take_for_profiles_is_refused(
     tmp_path: Path, profiles: str, report_dir: str, is_refused: bool
 ) -> None:
     (tmp_path / "data").mkdir()
-    location = profiles if "://" in profiles else str(tmp_path / profiles)
+    is_path = "://" not in profiles and not profiles.startswith("~")
+    location = str(tmp_path / profiles) if is_path else profiles.format(tmp_path)
     request = REQUEST.model_copy(
         update={"profiles": location, "report_dir": str(tmp_path / report_dir)}
     )

@@ -559,12 +559,13 @@ class TestWhoeverMayHaveToStop:
         assert stage.script.count(IMPORT) == uploads
         assert stage.script.count(ACTIVITIES) == 1
 
+    @pytest.mark.parametrize(("status", "kind"), [(500, ServerFault), (400, OutcomeUnknown)])
     async def test_has_nothing_sent_where_it_cannot_be_looked_for(
-        self, stage: Any, answer: Any
+        self, stage: Any, answer: Any, status: int, kind: Any
     ) -> None:
-        stage.script.on(ACTIVITIES, answer(500))
+        stage.script.on(ACTIVITIES, answer(status))
         async with stage.client() as client:
-            with pytest.raises(ServerFault):
+            with pytest.raises(kind):
                 await send(client, may_send=saying(MaySend.UNLESS_FOUND))
         assert stage.script.count(IMPORT) == 0
 

@@ -1,6 +1,7 @@
 """Tables wherever and however they are stored, and what is said when they cannot be read."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import pipeline.listing
 import pipeline.source
 from pipeline import ColumnMissing, SourceChanged, SourceUnreadable
 from pipeline.source import open_table
@@ -233,6 +235,18 @@ def test_files_of_different_tables_are_an_error_that_names_the_odd_one(workshop:
         assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_column_that_is_missing_here_and_empty_there_troubles_nobody_who_does_not_need_it(
+    tmp_path: Path, names: str
+) -> None:
+    lacking, empty = (tmp_path / f"{name}.parquet" for name in names)
+    pq.write_table(pa.table({"x": ["1"]}), lacking)
+    pq.write_table(pa.table({"x": ["2"], "y": pa.nulls(1)}), empty)
+    assert len(read(tmp_path, "x")) == 2
+    with pytest.raises(SourceUnreadable, match=r"'y' is (missing|in this one only)"):
+        open_table(str(tmp_path)).column_type("y", "attribute")
+
+
 def read(location: str | Path, *columns: str) -> list[dict[str, Any]]:
     """Read columns of a table, both ways in which it is read."""
     table = open_table(str(location))
@@ -322,9 +336,28 @@ def test_links_are_followed_once_and_never_in_a_circle(workshop: Any) -> None:
     (workshop.folder / "t" / "b.parquet").symlink_to(path)
     workshop.write("elsewhere/c.parquet", ROWS)
     (workshop.folder / "t" / "linked").symlink_to(workshop.folder / "elsewhere")
-    for location in ("t", "t/**", "t/**/*.parquet"):
+    (workshop.folder / "t" / "sub" / "z.parquet").symlink_to(path)
+    for location in ("t", "t/**", "t/**/*.parquet", "[t]/**/*.parquet"):
         table = open_table(str(workshop.folder / location))
-        assert table.rows == 6, location
+        names = [file.name.removeprefix("t/") for file in table.files]
+        assert names == ["b.parquet", "linked/c.parquet"], location
+
+
+def test_a_pattern_looks_into_no_folder_that_it_cannot_mean(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write("t-1/a/p.parquet", ROWS)
+    workshop.write("other/p.parquet", ROWS)
+    walked: list[Path] = []
+    walk = pipeline.listing._walk
+
+    def watch(folder: Path) -> Iterator[Path]:
+        walked.append(folder)
+        yield from walk(folder)
+
+    monkeypatch.setattr(pipeline.listing, "_walk", watch)
+    assert open_table(f"{workshop.folder}/t-*/**/*.parquet").rows == 3
+    assert walked == [workshop.folder / "t-1"]
 
 
 @pytest.mark.parametrize("name", ["High Value", "Ünïcode", "a{b}", "High%2FValue", "#1", "a+b=c"])
