@@ -36,6 +36,7 @@ ARRIVES_WITHIN_S = 60.0
 LOOKS_EVERY_S = 0.02
 MOST_OF_A_KIND = 3  # the journal and two polls; whether there is a third poll is up to the clock
 MOST_TRIES = 3
+LONGEST_WINDOW_MINUTES = 60.0
 REFUSED = 2
 QUOTA = '{"error_key":"quota_exceeded","error_message":"Limit Exceeded"}'
 SETTLES_S = 0.1  # from the last byte of a request to what it does
@@ -117,8 +118,8 @@ def run_case(commands: Commands, folder: Path, case: Case) -> Finding:
     """Run an export that a trouble befalls, then run it again until it is delivered."""
 
     def go_through(delivery: Delivery, tries: int) -> bool:
-        longer = 2**tries if case.trouble.is_stuck else 1
-        attempt = delivery.run(window_minutes=longer * case.trouble.window_minutes)
+        window_minutes = min(LONGEST_WINDOW_MINUTES, 2**tries * case.trouble.window_minutes)
+        attempt = delivery.run(window_minutes=window_minutes)
         met = [one for one in attempt.requests if one.operation == case.spot.operation]
         return len(met) >= case.spot.occurrence
 
