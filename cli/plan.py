@@ -78,7 +78,7 @@ def _print_plan(plan: ExportPlan, console: Console) -> None:
     console.print()
     table = tell_verdicts(plan.counts, plan.reject_reasons, sent="contacts in the delivery")
     table.add_row(f"{plan.requests.uploads:,}", "uploads")
-    table.add_row(f"{plan.requests.needed:,}", "requests in all, at most")
+    table.add_row(f"{plan.requests.needed:,}", "requests in all, where nothing goes wrong")
     table.add_row(
         f"{plan.requests.used_today:,}", f"requests used today, of {plan.requests.daily:,}"
     )

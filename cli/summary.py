@@ -23,10 +23,8 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
     )
     counts = outcome.counts
     if counts.profiles_in_segment:
-        was_sent = any(batch.activity_id is not None for batch in outcome.batches)
-        table = tell_verdicts(
-            counts, outcome.reject_reasons, sent="contacts sent" if was_sent else "contacts to send"
-        )
+        called = "contacts sent" if outcome.ended_well else "contacts in the delivery"
+        table = tell_verdicts(counts, outcome.reject_reasons, sent=called)
         if outcome.batches:
             table.add_row(f"{counts.imported:,}", "imported, as Constant Contact counts")
         table.add_row(f"{len(outcome.batches):,}", "batches in all")

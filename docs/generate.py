@@ -162,6 +162,13 @@ def listed(states: type[StrEnum]) -> list[str]:
     return [f"### {states.__name__}", *paragraphs(doc(states)), f"One of {values}."]
 
 
+FAULT_EXAMPLES = r"""$ curl localhost:8080/sandbox/faults --data '[
+    {"operation": "file_import", "kind": "status", "occurrence": 2, "status": 503}]'
+$ curl localhost:8080/sandbox/faults --data '[
+    {"operation": "file_import", "kind": "status", "status": 429, "body":
+     "{\"error_key\": \"quota_exceeded\", \"error_message\": \"Limit Exceeded\"}"}]'"""
+
+
 def build_sandbox() -> str:
     """Build the page of the stand-in API."""
     admin, _, endpoints = doc(_admin).partition("\n\n    ")
@@ -182,6 +189,8 @@ def build_sandbox() -> str:
         f"Kinds, and{kinds.strip(chr(10))}",
         "The fields of a fault, as `POST /sandbox/faults` takes them:",
         dataclass_table(Fault),
+        "The second import is answered 503; then the day's quota is used up:",
+        f"```console\n{FAULT_EXAMPLES}\n```",
         "The operations that a fault may name:",
         table(("operation", "request"), operations),
         "## Settings",

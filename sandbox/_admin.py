@@ -26,6 +26,7 @@ unless said otherwise; a request that makes no sense is answered 400 with `{"err
 
 import asyncio
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,7 +40,9 @@ from starlette.routing import Route
 
 from sandbox._contact_book import Contact
 from sandbox._faults import Fault
+from sandbox._operations import list_operations
 from sandbox._request_log import most_in_any_second
+from sandbox._sign_in_service import SIGN_IN_SERVICE
 from sandbox._world import World
 
 ROWS_PER_PIECE = 2_000
@@ -125,8 +128,9 @@ class _Admin:
         return JSONResponse({})
 
     async def add_faults(self, body: Any) -> Response:
-        faults = [Fault(**(item | {"fields": tuple(item.get("fields", ()))})) for item in body]
-        self._world.script.add(tuple(faults))
+        if not isinstance(body, list):
+            raise TypeError("Faults are a list of objects")
+        self._world.script.add(tuple(map(_read_fault, body)))
         return JSONResponse({})
 
     async def clear_faults(self, _: Request) -> Response:
@@ -172,6 +176,20 @@ class _Admin:
                 sheet.truncate()
                 await asyncio.sleep(0)
         yield sheet.getvalue().encode()
+
+
+def _read_fault(item: Any) -> Fault:
+    """Read a fault; one that could never come up is an error."""
+    known = [field.name for field in dataclasses.fields(Fault)]
+    if not isinstance(item, dict) or not {"operation", "kind"} <= set(item) <= set(known):
+        raise ValueError(f"A fault has operation, kind, and further of {', '.join(known)}")
+    operations = [one.name for one in list_operations()]
+    operations += [door.name for door in SIGN_IN_SERVICE.values()]
+    if item["operation"] not in operations:
+        raise ValueError(
+            f"A fault's operation is one of {', '.join(operations)}, not {item['operation']}"
+        )
+    return Fault(**(item | {"fields": tuple(item.get("fields", ()))}))
 
 
 def _checked(act: Callable[[Any], Awaitable[Response]]) -> Endpoint:

@@ -1,12 +1,15 @@
 """Faults that happen when a script says so: by operation and occurrence, never by chance."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Kind = Literal[
     "status", "drop", "delay", "slow_body", "truncated", "missing", "outcome", "hidden", "unnamed",
     "duration",
 ]  # fmt: skip
+When = Literal["before", "after"]
+Envelope = Literal["array", "object", "gateway", "oauth", "html", "empty", "malformed"]
+_CHOICES = {"kind": get_args(Kind), "when": get_args(When), "envelope": get_args(Envelope)}
 TWISTS = frozenset({"outcome", "hidden", "unnamed", "duration"})
 RESHAPES = frozenset({"truncated", "missing", "slow_body"})
 
@@ -39,9 +42,9 @@ class Fault:
     kind: Kind
     occurrence: int = 1
     repeat: int = 1
-    when: Literal["before", "after"] = "before"
+    when: When = "before"
     status: int = 503
-    envelope: Literal["array", "object", "gateway", "oauth", "html", "empty", "malformed"] = "array"
+    envelope: Envelope = "array"
     body: str | None = None
     seconds: float = 0.0
     reads: int = 0
@@ -49,7 +52,10 @@ class Fault:
     fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse counts that could never come up."""
+        """Refuse what could never come up."""
+        for name, known in _CHOICES.items():
+            if (given := getattr(self, name)) not in known:
+                raise ValueError(f"A fault's {name} is one of {', '.join(known)}, not {given}")
         if self.occurrence < 1 or self.repeat < 1:
             raise ValueError("A fault's occurrence and repeat begin at 1")
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 import httpx
 import pytest
@@ -161,6 +162,25 @@ def test_back_door_scripts_faults_and_tells_requests(api: Api) -> None:
     api.http.post(f"{url}/faults", json=[fault])
     api.http.delete(f"{url}/faults")
     assert api.activity(api.import_csv("email\na@x.com\n"))["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"operation": "file_imp", "kind": "status"}, "operation is one of account, "),
+        ({"operation": "list", "kind": "statuss"}, "kind is one of status, drop"),
+        ({"operation": "list", "kind": "drop", "when": "then"}, "when is one of before, after"),
+        ({"operation": "list", "kind": "drop", "statu": 1}, "has operation, kind, and further of"),
+        ({"operation": "list"}, "has operation, kind"),
+        ("list", "has operation, kind"),
+    ],
+)
+def test_back_door_refuses_a_fault_that_could_never_come_up(
+    api: Api, fault: Any, said: str
+) -> None:
+    refused = api.http.post(f"{api.box.admin_url}/faults", json=[fault])
+    assert refused.status_code == 400
+    assert said in refused.json()["error"]
 
 
 def test_back_door_adds_clients(api: Api) -> None:
