@@ -13,6 +13,7 @@ from deployments.export_entry import Saving, make_entry
 from schemas.export import ExportRequest
 
 ROOT = Path(__file__).parents[2]
+NO_CLIENT: Any = None  # no server is asked
 
 
 def make_file(folder: Path, **by_name: str) -> Path:
@@ -50,7 +51,7 @@ def test_connection_is_taken_from_where_it_is_named_only(
     monkeypatch.setattr(connections, "detach_export", lambda _, export: taken.append(export))
     exports = connections._Exports(on_server, file)
     assert exports.naming("old") == ["at noon", "both", "here", "there"]
-    exports.detach(None, "old")  # type: ignore[arg-type]
+    exports.detach(NO_CLIENT, "old")
     requests = {
         one["name"]: one["parameters"]["request"]["connection"]
         for one in yaml.safe_load(file.read_text())["deployments"]
@@ -64,5 +65,5 @@ def test_file_that_somebody_changes_meanwhile_is_left_as_it_is(tmp_path: Path) -
     exports = connections._Exports({}, file)
     file.write_text(f"{file.read_text()}# changed\n")
     with pytest.raises(Exception, match="changed by somebody else"):
-        exports.detach(None, "old")  # type: ignore[arg-type]
+        exports.detach(NO_CLIENT, "old")
     assert file.read_text().endswith("# changed\n")
