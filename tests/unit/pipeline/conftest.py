@@ -77,6 +77,12 @@ def read_contacts(batches: Iterable[ContactBatch]) -> list[dict[str, str]]:
     return contacts
 
 
+def all_in_high(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    count = len(next(iter(rows.values())))
+    keys = {"CustomerId": [f"c{i:04}" for i in range(count)]}
+    return keys | rows | {"Segments": [["High"]] * count}
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)

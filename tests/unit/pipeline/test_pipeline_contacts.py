@@ -22,8 +22,8 @@ from pipeline import (
     ContactAllowanceExceeded,
     MappingInvalid,
 )
-from pipeline.text_forms import STABLE
 from pipeline.verdicts import check_conservation
+from tests.unit.pipeline.conftest import all_in_high
 
 E80 = "a" * 68 + "@example.com"
 NASTY = [
@@ -62,12 +62,6 @@ NASTY = [
 _naive = datetime.fromisoformat  # what a Parquet file without time zones holds
 
 
-def _all_in_high(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    count = len(next(iter(rows.values())))
-    keys = {"CustomerId": [f"c{i:04}" for i in range(count)]}
-    return keys | rows | {"Segments": [["High"]] * count}
-
-
 def _rejects(folder: Path) -> dict[str, dict[str, Any]]:
     rows = pl.read_parquet(folder / "rejects.parquet")
     assert rows["customer_id"].n_unique() == rows.height
@@ -78,7 +72,7 @@ def _rejects(folder: Path) -> dict[str, dict[str, Any]]:
 def test_an_address_is_sent_trimmed_and_lower_cased_or_refused_for_its_reason(
     workshop: Any, tmp_path: Path, address: str | None, verdict: str
 ) -> None:
-    rows = pl.DataFrame(_all_in_high({"EMail": [address]}), schema_overrides={"EMail": pl.String})
+    rows = pl.DataFrame(all_in_high({"EMail": [address]}), schema_overrides={"EMail": pl.String})
     prepared = workshop.prepare(rows, report_dir=tmp_path / "r")
     rejects = _rejects(tmp_path / "r")
     if "@" in verdict:
@@ -99,7 +93,7 @@ def test_an_address_is_sent_trimmed_and_lower_cased_or_refused_for_its_reason(
 def test_all_the_reasons_of_a_reject_are_listed_and_the_first_is_counted(
     workshop: Any, tmp_path: Path
 ) -> None:
-    rows = _all_in_high({"CustomerId": [" ", "2"], "EMail": ["x" * 81, None]})
+    rows = all_in_high({"CustomerId": [" ", "2"], "EMail": ["x" * 81, None]})
     verdicts = workshop.prepare(rows, report_dir=tmp_path / "r").verdicts
     assert verdicts.reject_reasons == {"customer_id_missing": 1, "email_missing": 1}
     first = pl.read_parquet(tmp_path / "r" / "rejects.parquet").row(0, named=True)
@@ -127,7 +121,7 @@ def test_all_the_reasons_of_a_reject_are_listed_and_the_first_is_counted(
     ],
 )
 def test_a_name_is_cleaned_and_goes(workshop: Any, name: str | None, sent: str | None) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com", "b@x.com"], "First": [name, "B"]})
+    rows = all_in_high({"EMail": ["a@x.com", "b@x.com"], "First": [name, "B"]})
     first = workshop.contacts(rows, first_name="First")[0]
     assert first.get("first_name") == sent
 
@@ -136,7 +130,7 @@ def test_a_name_is_cleaned_and_goes(workshop: Any, name: str | None, sent: str |
 def test_a_name_that_is_too_long_is_left_out_and_the_contact_still_goes(
     workshop: Any, tmp_path: Path, name: str
 ) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"], "First": [name], "Last": ["L"]})
+    rows = all_in_high({"EMail": ["a@x.com"], "First": [name], "Last": ["L"]})
     names = {"first_name": "First", "last_name": "Last"}
     verdicts = workshop.prepare(rows, report_dir=tmp_path / "r", **names).verdicts
     assert (verdicts.sent, verdicts.amended) == (1, 1)
@@ -176,7 +170,7 @@ def test_a_name_that_is_too_long_is_left_out_and_the_contact_still_goes(
 def test_an_attribute_is_sent_up_to_its_limit_and_left_out_beyond(
     workshop: Any, heading: str, value: str, sent: bool | str
 ) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"], "A": [value]})
+    rows = all_in_high({"EMail": ["a@x.com"], "A": [value]})
     verdicts = workshop.prepare(rows, attributes={"A": heading}).verdicts
     contact = workshop.contacts(rows, attributes={"A": heading})[0]
     if sent is True:
@@ -210,7 +204,7 @@ def test_a_birthday_goes_whole_or_not_at_all(
     sent: tuple[str, str] | None,
     reasons: list[str],
 ) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com", "b@x.com"], "D": [day, "1"], "M": [month, "1"]})
+    rows = all_in_high({"EMail": ["a@x.com", "b@x.com"], "D": [day, "1"], "M": [month, "1"]})
     settings = {"attributes": {"D": "birthday_day", "M": "birthday_month"}}
     verdicts = workshop.prepare(rows, **settings).verdicts
     contact = workshop.contacts(rows, **settings)[0]
@@ -223,7 +217,7 @@ def test_a_birthday_goes_whole_or_not_at_all(
 def test_of_customers_who_share_an_address_the_newest_goes_else_the_lowest_key(
     workshop: Any, tmp_path: Path
 ) -> None:
-    rows = _all_in_high(
+    rows = all_in_high(
         {
             "CustomerId": [10, 9, 8, 7],
             "EMail": ["A@x.com", " a@X.com", "a@x.com ", "other@x.com"],
@@ -272,7 +266,7 @@ def test_of_customers_who_share_an_address_the_newest_goes_else_the_lowest_key(
 def test_newest_is_the_latest_date_or_the_highest_number_and_null_the_oldest(
     workshop: Any, older: Any, newer: Any
 ) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"] * 2, "Seen": [older, newer], "N": ["old", "new"]})
+    rows = all_in_high({"EMail": ["a@x.com"] * 2, "Seen": [older, newer], "N": ["old", "new"]})
     assert workshop.contacts(rows, newest_by="Seen", first_name="N")[0]["first_name"] == "new"
 
 
@@ -280,27 +274,27 @@ def test_newest_is_the_latest_date_or_the_highest_number_and_null_the_oldest(
     "text", ["3/4/2026", "2026-13-01", "yesterday", "2026-01-01T24:00", "2026-01-01T10:60"]
 )
 def test_text_that_is_no_iso_date_cannot_say_who_is_newest(workshop: Any, text: str) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com", "b@x.com"], "Seen": ["2026-01-01", text]})
+    rows = all_in_high({"EMail": ["a@x.com", "b@x.com"], "Seen": ["2026-01-01", text]})
     with pytest.raises(ColumnTypeWrong, match=r"'Seen' is text and no ISO date in 1 rows") as said:
         workshop.prepare(rows, newest_by="Seen")
     assert text not in str(said.value)
 
 
 def test_a_rejected_profile_does_not_push_out_a_valid_one(workshop: Any) -> None:
-    rows = _all_in_high({"CustomerId": ["", "2"], "EMail": ["a@x.com"] * 2})
+    rows = all_in_high({"CustomerId": ["", "2"], "EMail": ["a@x.com"] * 2})
     verdicts = workshop.prepare(rows).verdicts
     assert (verdicts.sent, verdicts.rejected, verdicts.duplicates) == (1, 1, 0)
 
 
 def test_a_rejected_profile_is_not_counted_as_amended(workshop: Any, tmp_path: Path) -> None:
-    rows = _all_in_high({"EMail": ["bad", "a@x.com"], "First": ["n" * 51, "n" * 51]})
+    rows = all_in_high({"EMail": ["bad", "a@x.com"], "First": ["n" * 51, "n" * 51]})
     verdicts = workshop.prepare(rows, first_name="First", report_dir=tmp_path / "r").verdicts
     assert (verdicts.amended, verdicts.amend_reasons) == (1, {"first_name_too_long": 1})
     assert pl.read_parquet(tmp_path / "r" / "amended.parquet")["customer_id"].to_list() == ["c0001"]
 
 
 def test_a_duplicate_is_not_counted_as_amended(workshop: Any, tmp_path: Path) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"] * 2, "First": ["ok", "n" * 51]})
+    rows = all_in_high({"EMail": ["a@x.com"] * 2, "First": ["ok", "n" * 51]})
     verdicts = workshop.prepare(rows, first_name="First", report_dir=tmp_path / "r").verdicts
     assert (verdicts.sent, verdicts.duplicates, verdicts.amended) == (1, 1, 0)
     assert verdicts.amend_reasons == {}
@@ -310,7 +304,7 @@ def test_a_duplicate_is_not_counted_as_amended(workshop: Any, tmp_path: Path) ->
 def test_reports_are_private_and_complete_and_leave_nothing_else(
     workshop: Any, tmp_path: Path
 ) -> None:
-    rows = _all_in_high({"EMail": [address for address, _ in NASTY]})
+    rows = all_in_high({"EMail": [address for address, _ in NASTY]})
     verdicts = workshop.prepare(rows, report_dir=tmp_path / "deep" / "r").verdicts
     folder = tmp_path / "deep" / "r"
     assert sorted(path.name for path in folder.iterdir()) == ["amended.parquet", "rejects.parquet"]
@@ -321,14 +315,14 @@ def test_reports_are_private_and_complete_and_leave_nothing_else(
 
 
 def test_a_preparation_that_fails_leaves_no_report(workshop: Any, tmp_path: Path) -> None:
-    rows = _all_in_high({"EMail": ["bad", "bad"], "Seen": ["x", "y"]})
+    rows = all_in_high({"EMail": ["bad", "bad"], "Seen": ["x", "y"]})
     with pytest.raises(ColumnTypeWrong):
         workshop.prepare(rows, newest_by="Seen", report_dir=tmp_path / "r")
     assert list((tmp_path / "r").iterdir()) == []
 
 
 def test_a_run_that_cannot_show_the_conservation_law_fails(workshop: Any) -> None:
-    verdicts = workshop.prepare(_all_in_high({"EMail": ["a@x.com", "bad"]})).verdicts
+    verdicts = workshop.prepare(all_in_high({"EMail": ["a@x.com", "bad"]})).verdicts
     check_conservation(verdicts)
     for broken in ({"sent": 2}, {"rejected": 0}, {"duplicates": 1}, {"profiles_in_segment": 3}):
         with pytest.raises(ConservationBroken):
@@ -341,7 +335,7 @@ def test_a_run_that_cannot_show_the_conservation_law_fails(workshop: Any) -> Non
 def test_more_contacts_than_the_contract_allows_are_refused_with_both_numbers(
     workshop: Any,
 ) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com", "b@x.com", "bad"]})
+    rows = all_in_high({"EMail": ["a@x.com", "b@x.com", "bad"]})
     prepared = workshop.prepare(rows)
     prepared.require_allowance(2)
     prepared.require_allowance(None)
@@ -352,7 +346,7 @@ def test_more_contacts_than_the_contract_allows_are_refused_with_both_numbers(
 def test_progress_ends_at_all_rows(workshop: Any) -> None:
     seen: list[tuple[int, int]] = []
     workshop.prepare(
-        _all_in_high({"EMail": ["a@x.com"] * 3}), on_progress=lambda *rows: seen.append(rows)
+        all_in_high({"EMail": ["a@x.com"] * 3}), on_progress=lambda *rows: seen.append(rows)
     )
     assert seen[-1] == (3, 3)
 
@@ -516,7 +510,7 @@ def test_the_order_of_rows_never_decides(workshop: Any) -> None:
 def test_winners_are_found_the_same_in_pieces(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = _all_in_high({"EMail": [f"u{i % 7}@x.com" for i in range(60)]})
+    rows = all_in_high({"EMail": [f"u{i % 7}@x.com" for i in range(60)]})
     whole = workshop.prepare(rows).verdicts
     monkeypatch.setattr("pipeline.duplicates._CANDIDATES_MOST", 3)
     monkeypatch.setattr("pipeline.source.SLICE_MOST_ROWS", 8)
@@ -531,7 +525,7 @@ def test_equal_hashes_are_confirmed_by_text(workshop: Any, monkeypatch: pytest.M
         return pl.repeat(1, values.len(), dtype=pl.UInt64, eager=True)
 
     monkeypatch.setattr(pl.Series, "hash", collide)
-    rows = _all_in_high({"EMail": ["a@x.com", "b@x.com", "A@x.com"]})
+    rows = all_in_high({"EMail": ["a@x.com", "b@x.com", "A@x.com"]})
     verdicts = workshop.prepare(rows).verdicts
     assert (verdicts.sent, verdicts.duplicates) == (2, 1)
 
@@ -555,80 +549,3 @@ def test_a_mapping_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(MappingInvalid, match=said):
         workshop.prepare("nowhere.parquet", attributes=attributes)
-
-
-@pytest.mark.parametrize("values", [[[1]], [{"a": 1}], [b"x"]])
-def test_a_value_without_a_text_form_is_refused_by_name(workshop: Any, values: list[Any]) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"], "A": values})
-    with pytest.raises(ColumnTypeWrong, match=r"'A' .*(List|Struct|Binary)"):
-        workshop.prepare(rows, attributes={"A": "cf:a"})
-    with pytest.raises(ColumnTypeWrong, match=r"'A' is (List|Struct|Binary)"):
-        workshop.prepare(rows, email="A")
-
-
-def test_each_type_has_its_documented_text_form(workshop: Any) -> None:
-    values: dict[str, Any] = {
-        "d": (date(2026, 1, 2), "2026-01-02"),
-        "t": (_naive("2026-01-02T03:04:05.0006"), "2026-01-02T03:04:05Z"),
-        "i": (-7, "-7"),
-        "f": (1e21, "1" + "0" * 21),
-        "g": (1e-7, "0.0000001"),
-        "h": (2.50, "2.5"),
-        "z": (-0.0, "0"),
-        "n": (float("nan"), None),
-        "b": (True, "true"),
-        "s": ("  a\x00b\n c\u0007 ", "ab\n c"),
-    }
-    rows = pl.DataFrame(
-        _all_in_high({"EMail": ["a@x.com"]} | {name: [v] for name, (v, _) in values.items()})
-    ).with_columns(
-        dec=pl.lit("12.500").cast(pl.Decimal(10, 3)),
-        zoned=pl.lit(_naive("2026-01-02T01:00")).dt.replace_time_zone("Europe/Berlin"),
-        cat=pl.lit("x").cast(pl.Categorical),
-    )
-    expected = {f"cf:{name}": form for name, (_, form) in values.items() if form}
-    expected |= {"cf:dec": "12.5", "cf:zoned": "2026-01-02T00:00:00Z", "cf:cat": "x"}
-    attributes = {name: f"cf:{name}" for name in [*values, "dec", "zoned", "cat"]}
-    assert workshop.contacts(rows, attributes=attributes) == [{"email": "a@x.com", **expected}]
-
-
-def test_text_taken_as_clean_is_what_cleaning_would_leave_alone() -> None:
-    every = pl.Series([chr(c) for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000])
-    stable = every.filter(every.str.contains(f"^[{STABLE}]$"))
-    assert stable.len() > 30_000
-    for character in stable:
-        assert unicodedata.is_normalized("NFC", character)
-        assert unicodedata.combining(character) == 0
-        assert unicodedata.category(character) not in {"Cc", "Zs", "Zl", "Zp"}
-
-
-def test_an_anniversary_of_any_date_type_is_a_date(workshop: Any) -> None:
-    rows = _all_in_high({"EMail": ["a@x.com"], "A": [_naive("2026-01-02T03:00")]})
-    assert (
-        workshop.contacts(rows, attributes={"A": "anniversary"})[0]["anniversary"] == "2026-01-02"
-    )
-
-
-@pytest.mark.parametrize(
-    ("dtype", "never", "last", "form"),
-    [
-        (pl.Date, 2**31 - 1, 2_932_896, "9999-12-31"),
-        (pl.Date, -(2**31), -719_162, "0001-01-01"),
-        (pl.Datetime("us"), 2**63 - 1, 253_402_300_799_999_999, "9999-12-31T23:59:59Z"),
-        (pl.Datetime("us", "UTC"), 253_402_300_800_000_000, 0, "1970-01-01T00:00:00Z"),
-        (pl.Datetime("ms", "Asia/Kolkata"), -(2**63), -62_135_596_800_000, "0001-01-01T00:00:00Z"),
-    ],
-)
-def test_dates_that_stand_for_never_count_as_not_supplied(
-    workshop: Any, dtype: Any, never: int, last: int, form: str
-) -> None:
-    stored = {"since": [never, last, None], "jubilee": [never, last, None]}
-    rows = pl.DataFrame(_all_in_high({"EMail": ["a@x.com", "b@x.com", "c@x.com"]} | stored))
-    rows = rows.with_columns(pl.col(stored).cast(pl.Int64 if dtype != pl.Date else pl.Int32))
-    rows = rows.with_columns(pl.col(stored).cast(dtype))
-    contacts = workshop.contacts(rows, attributes={"since": "cf:since", "jubilee": "anniversary"})
-    assert contacts == [
-        {"email": "a@x.com"},
-        {"email": "b@x.com", "cf:since": form, "anniversary": form[:10]},
-        {"email": "c@x.com"},
-    ]
