@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 
 from deployments.changes import DeploymentRefused
@@ -40,15 +40,18 @@ def read_runs_under_way(client: SyncPrefectClient, pool: str) -> list[RunUnderWa
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
     )
     now = datetime.now(UTC)
-    return [
-        RunUnderWay(
-            id=run.id,
-            name=run.name,
-            state=run.state_name or "",
-            minutes=int((now - (run.start_time or now)).total_seconds() // 60),
-        )
-        for run in found
-    ]
+    return [look_at(run, now) for run in found]
+
+
+def look_at(run: FlowRun, now: datetime) -> RunUnderWay:
+    """Tell how long a run is under way; one that has not started, since a worker took it."""
+    taken_at = run.state.timestamp if run.state else now
+    return RunUnderWay(
+        id=run.id,
+        name=run.name,
+        state=run.state_name or "",
+        minutes=int((now - (run.start_time or taken_at)).total_seconds() // 60),
+    )
 
 
 def set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> bool:

@@ -22,6 +22,7 @@ from prefect.context import FlowRunContext
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline import export_slug
+from pipeline.delivery import delivery_key
 from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome, Status
 from tasks.tolerance import tolerating_prefect
@@ -62,7 +63,8 @@ class ExportPast:
     """Which export a run is of, and how the runs before it went, the newest first.
 
     `slug` names the export on Prefect's side: the saved export's name where the run is of one,
-    else the export's own. `is_known`: Prefect has told of the runs before, if there were any.
+    else the export's own, else its segments and where they go. `is_known`: Prefect has told of the
+    runs before, if there were any.
     """
 
     slug: str
@@ -173,7 +175,7 @@ async def read_past(request: ExportRequest) -> ExportPast:
 
     What Prefect does not tell stays unknown; the run goes on.
     """
-    slug = export_slug(request.name or "-".join(request.segments))
+    slug = _own_slug(request)
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return ExportPast(slug)
@@ -184,7 +186,7 @@ async def read_past(request: ExportRequest) -> ExportPast:
             deployment = await client.read_deployment(own.deployment_id)
             past = replace(past, slug=export_slug(deployment.name))
         runs = await _read_history(client, past.slug)
-        before = await _read_run_before(client, own)
+        before = await _read_run_before(client, own, request)
         return replace(past, runs=with_unrecorded(runs, before), is_known=True)
     return past
 
@@ -205,6 +207,14 @@ async def keep_history(past: ExportPast, run: PastRun) -> None:
         )
 
 
+def _own_slug(request: ExportRequest) -> str:
+    """Name an export that is not saved; one without a name is known by where it goes as well."""
+    if request.name:
+        return export_slug(request.name)
+    goes_to = delivery_key([request.connection, request.list_id])[:8]
+    return f"{export_slug('-'.join(request.segments))[:30]}-{goes_to}"
+
+
 async def _read_history(client: PrefectClient, slug: str) -> tuple[PastRun, ...]:
     found = await client.read_latest_artifacts(
         artifact_filter=ArtifactCollectionFilter(
@@ -218,7 +228,9 @@ async def _read_history(client: PrefectClient, slug: str) -> tuple[PastRun, ...]
         return ()
 
 
-async def _read_run_before(client: PrefectClient, own: FlowRun) -> FlowRun | None:
+async def _read_run_before(
+    client: PrefectClient, own: FlowRun, request: ExportRequest
+) -> FlowRun | None:
     """Read the run of the same export that ended last; one that a person cancelled is passed."""
     ended = FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED])
     if own.deployment_id is not None:
@@ -233,6 +245,14 @@ async def _read_run_before(client: PrefectClient, own: FlowRun) -> FlowRun | Non
             name=FlowRunFilterName(any_=[own.name]),
         )
     found = await client.read_flow_runs(
-        flow_run_filter=same, sort=FlowRunSort.END_TIME_DESC, limit=1
+        flow_run_filter=same, sort=FlowRunSort.END_TIME_DESC, limit=MOST_RUNS
     )
-    return found[0] if found else None
+    is_known_by_name = own.deployment_id is not None or bool(request.name)
+    return next(
+        (run for run in found if is_known_by_name or _list_of(run) == request.list_id), None
+    )
+
+
+def _list_of(run: FlowRun) -> str:
+    request = run.parameters.get("request")
+    return str(request.get("list_id")) if isinstance(request, dict) else ""

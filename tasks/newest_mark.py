@@ -18,7 +18,8 @@ from tasks.errors import ExportRefused, SnapshotOvertaken
 from tasks.session import ExportSession
 from tasks.stops import explain_stop
 
-ANSWER_TIMEOUT_S = 20.0
+# A server on SQLite waits up to a minute for its file; who gives up before refuses a run for it.
+ANSWER_TIMEOUT_S = 90.0
 # Asked before each batch: where the API is silent, an upload is not held up for long.
 RECHECK_TIMEOUT_S = 5.0
 

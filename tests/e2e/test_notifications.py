@@ -230,3 +230,29 @@ def test_events_tell_the_stages_of_a_run_and_that_it_recovered_from_a_crash(
     history = json.loads(read_artifact(prefect_server, f"export-history-{name}"))
     assert [run["result"] for run in history] == ["delivered", "crashed"]
     assert history[1]["run"] == str(dead)
+
+
+def test_exports_without_a_name_have_a_history_for_each_list(
+    prefect_server: PrefectServer, world: World, tmp_path: Path
+) -> None:
+    segment = f"S{world.list_id[:8]}"
+    profiles = write_profiles(tmp_path)
+    pl.read_parquet(profiles).with_columns(Segments=pl.lit([segment])).write_parquet(profiles)
+    export = ("--profiles", profiles, *OPTIONS[:2], "--segment", segment, *OPTIONS[4:])
+    for list_id in (world.list_id, world.box.add_list("Another"), world.list_id):
+        done = world.export(*export, list_id=list_id)
+        assert done.code == 0, done.err
+    found = (
+        httpx.post(
+            f"{prefect_server.api_url}/artifacts/latest/filter",
+            json={"artifacts": {"key": {"like_": f"-{segment.lower()}-"}}},
+            timeout=30,
+        )
+        .raise_for_status()
+        .json()
+    )
+    tables = [one for one in found if one["key"].startswith("export-history-")]
+    runs = [[run["result"] for run in json.loads(one["data"])] for one in tables]
+    assert sorted(runs) == [["degraded"], ["degraded", "degraded"]]
+    reports = [one["data"] for one in found if one["key"].startswith("export-report-")]
+    assert sorted("Compared with the run before" in one for one in reports) == [False, True]

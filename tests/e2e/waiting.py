@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 
 
 def wait_for(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:

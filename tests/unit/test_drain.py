@@ -1,14 +1,16 @@
 """Draining over a restart of the server, and when to give up."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from cli.drain import LOOK_EVERY_S, QUIET_LOOKS, SILENCE_S, wait_until_quiet
 from cli.errors import CommandFailed
-from deployments.under_way import RunUnderWay
+from deployments.under_way import RunUnderWay, look_at
 
 HOUR_S = 3600.0
 
@@ -65,3 +67,13 @@ def test_runs_that_do_not_end_in_time_end_a_drain_naming_them() -> None:
     look, _ = looking([RunUnderWay(uuid4(), "nightly", "Running", 1)])
     with pytest.raises(CommandFailed, match=r"nightly \(Running, 1 min\) after 60 minutes"):
         wait_until_quiet(look, HOUR_S, clock=clock, sleep=clock.sleep)
+
+
+def test_run_that_was_taken_and_never_began_is_told_with_its_age() -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    taken = State(type=StateType.PENDING, name="Submitting", timestamp=now - timedelta(minutes=9))
+    begun = State(type=StateType.RUNNING, timestamp=now)
+    waiting = FlowRun(flow_id=uuid4(), name="nightly", state=taken, state_name="Submitting")
+    started = now - timedelta(minutes=70)
+    running = FlowRun(flow_id=uuid4(), name="noon", state=begun, start_time=started)
+    assert [look_at(run, now).minutes for run in (waiting, running)] == [9, 70]

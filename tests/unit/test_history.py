@@ -1,6 +1,7 @@
 """What a run came to, and how it compares with the runs before it."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -173,6 +174,10 @@ def test_export_outside_of_a_flow_run_has_its_own_name_and_no_past() -> None:
     request = ExportRequest(
         connection="c", list_id="l", profiles="p", segments=("Gold", "VIP+"), email="EMail"
     )
-    assert asyncio.run(read_past(request)) == ExportPast("gold-vip")
+    past = asyncio.run(read_past(request))
+    assert re.fullmatch("gold-vip-[0-9a-f]{8}", past.slug)
+    assert past == ExportPast(past.slug)
+    elsewhere = request.model_copy(update={"list_id": "another"})
+    assert asyncio.run(read_past(elsewhere)).slug not in {past.slug, ""}
     named = request.model_copy(update={"name": "Loyal Ones"})
     assert asyncio.run(read_past(named)) == ExportPast("loyal-ones")
