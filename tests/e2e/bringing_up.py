@@ -50,18 +50,18 @@ class Up:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def start_run(self, **settings: Any) -> str:
-        answer = httpx.get(f"{self.api_url}/deployments/name/export-segment/ad-hoc", timeout=30)
+        answer = httpx.get(f"{self.api_url}/deployments/name/export-segment/ad-hoc", timeout=120)
         deployment = answer.raise_for_status().json()
         request = {**deployment["parameters"]["request"], **settings}
         answer = httpx.post(
             f"{self.api_url}/deployments/{deployment['id']}/create_flow_run",
             json={"parameters": {"request": request}},
-            timeout=30,
+            timeout=120,
         )
         return str(answer.raise_for_status().json()["id"])
 
     def state_of(self, run: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=30).raise_for_status()
+        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=120).raise_for_status()
         state: dict[str, Any] = answer.json()["state"]
         return state
 

@@ -22,9 +22,9 @@ from playwright.sync_api import Page
 from sandbox import SandboxSettings
 from tasks.connection import list_connections
 from tests.conftest import Commands
+from tests.e2e.waiting import PATIENCE_S
 
 T = TypeVar("T")
-PATIENCE_S = 150.0
 
 
 def settings_of(port: int, **more: Any) -> SandboxSettings:

@@ -34,11 +34,11 @@ def ad_hoc(prefect_server: PrefectServer, server_client: SyncPrefectClient) -> U
     subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "work-pool", "create", "exports",
          "--type", "process", "--overwrite"],
-        env=prefect_server.env(), cwd=ROOT, capture_output=True, check=True, timeout=60,
+        env=prefect_server.env(), cwd=ROOT, capture_output=True, check=True, timeout=120,
     )  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "ad-hoc"],
-        env=prefect_server.env(), cwd=ROOT, capture_output=True, check=True, timeout=60,
+        env=prefect_server.env(), cwd=ROOT, capture_output=True, check=True, timeout=120,
     )  # fmt: skip
     return server_client.read_deployment_by_name("export-segment/ad-hoc").id
 
@@ -57,7 +57,7 @@ def worker(prefect_server: PrefectServer) -> Iterator[None]:
     yield
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait(timeout=60)
+    process.wait(timeout=120)
     for child in children:
         if child.is_running():
             child.kill()

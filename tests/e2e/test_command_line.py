@@ -104,7 +104,7 @@ def test_interrupt_says_how_to_go_on(world: World, tmp_path: Path, ending: signa
             if "Waiting for imports" in line:
                 break
         process.send_signal(ending)
-        said = "".join(process.communicate(timeout=60))
+        said = "".join(process.communicate(timeout=120))
         code = process.returncode
     assert code == 1
     assert "Run the same export again to continue" in said

@@ -73,6 +73,6 @@ def test_block_type_is_put_on_the_server_and_explains_itself(
 
 
 def _read(server: PrefectServer) -> dict[str, str] | None:
-    answer = httpx.get(f"{server.api_url}/block_types/slug/{SLUG}", timeout=60)
+    answer = httpx.get(f"{server.api_url}/block_types/slug/{SLUG}", timeout=120)
     found: dict[str, str] | None = answer.json() if answer.is_success else None
     return found

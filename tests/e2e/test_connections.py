@@ -249,7 +249,7 @@ def test_no_secret_is_in_clear_anywhere_but_with_who_has_the_key(
     documents = httpx.post(
         f"{prefect_server.api_url}/block_documents/filter",
         json={"include_secrets": True, "limit": 200},
-        timeout=60,
+        timeout=120,
     ).text
     assert name in documents
     written = {

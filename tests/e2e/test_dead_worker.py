@@ -71,7 +71,7 @@ def worker(prefect_server: PrefectServer) -> Iterator[psutil.Process]:
         yield started
     finally:
         process.kill()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
         for pid in processes_of_session(started.pid):  # a killed worker's runs outlive it
             psutil.Process(pid).kill()
 
@@ -129,7 +129,7 @@ def flow_process(worker: psutil.Process, run_id: UUID) -> psutil.Process:
     return found
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_run_of_a_dead_worker_ends_crashed_and_the_next_run_finishes_its_work(
     server_client: SyncPrefectClient,
     worker: psutil.Process,

@@ -24,7 +24,7 @@ def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:
 
 
 def ask(server: PrefectServer, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{server.api_url}/{path}", json=body, timeout=30)
+    answer = httpx.post(f"{server.api_url}/{path}", json=body, timeout=120)
     answer.raise_for_status()
     return answer.json()
 
@@ -105,7 +105,7 @@ def test_worker_carries_out_an_ad_hoc_run_and_shows_it_well(
     prefect(prefect_server, "worker", "start", "--pool", "exports", "--run-once")
 
     def finished() -> Any:
-        found = httpx.get(f"{prefect_server.api_url}/flow_runs/{run['id']}", timeout=30).json()
+        found = httpx.get(f"{prefect_server.api_url}/flow_runs/{run['id']}", timeout=120).json()
         return found if found["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"} else None
 
     found = wait_for(finished, "finished run")
@@ -144,7 +144,7 @@ def test_run_form_refuses_mistakes_before_a_run_is_created(
     answer = httpx.post(
         f"{prefect_server.api_url}/deployments/{deployed['ad-hoc']['id']}/create_flow_run",
         json={"parameters": {"request": {**good, **mistake}}},
-        timeout=30,
+        timeout=120,
     )
     assert answer.status_code == 409, answer.text
 

@@ -14,7 +14,7 @@ from cli.embedded import EmbeddedPrefect
 from cli.embedded_server import LOCK_FILE, starting_alone
 from tests.conftest import Commands, clean_env
 
-SOON_S = 60.0
+SOON_S = 120.0
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from sandbox import Fault
 from tests.conftest import Finished, World
+from tests.e2e.waiting import PATIENCE_S
 
-PATIENCE_S = 150.0
 CONTACTS = 50
 
 
@@ -74,7 +74,7 @@ def last_run(world: World) -> dict[str, Any]:
             "sort": "START_TIME_DESC",
             "limit": 1,
         },
-        timeout=30,
+        timeout=120,
     )
     found: dict[str, Any] = answer.json()[0]
     return found

@@ -65,7 +65,7 @@ class Worker:
         assert self.process.stdout.readline() == "has it\n"
 
     def finish(self) -> list[tuple[float, float]]:
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=120)
         assert self.process.returncode == 0
         lines = [json.loads(line) for line in out.splitlines() if line != "has it"]
         return [(begun, ended) for begun, ended in lines]
@@ -104,7 +104,7 @@ def test_machines_that_take_over_from_a_dead_one_never_hold_it_together(
 
 
 def read_holder(server: PrefectServer, name: str) -> str | None:
-    answer = httpx.get(f"{server.api_url}/variables/name/segment-export-lease-{name}", timeout=30)
+    answer = httpx.get(f"{server.api_url}/variables/name/segment-export-lease-{name}", timeout=120)
     return None if answer.status_code == 404 else str(answer.json()["value"]["holder"])
 
 
@@ -168,7 +168,7 @@ async def test_holder_that_was_paused_too_long_learns_that_it_lost(
         assert not lease.is_sure
         async with shared_lease(name, holder=Holder("b", "b"), expires_s=0.5):
             paused.set()
-            await asyncio.wait_for(lost.wait(), 10)
+            await asyncio.wait_for(lost.wait(), 120)
             assert lease.is_lost
             assert read_holder(api, name) == "b"
     assert read_holder(api, name) is None

@@ -98,7 +98,7 @@ def read_events(server: PrefectServer, export: str) -> list[dict[str, Any]]:
     answer = httpx.post(
         f"{server.api_url}/events/filter",
         json={"filter": {"resource": {"id": [f"segment-export.export.{export}"]}, "order": "ASC"}},
-        timeout=30,
+        timeout=120,
     )
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()["events"]
@@ -106,7 +106,7 @@ def read_events(server: PrefectServer, export: str) -> list[dict[str, Any]]:
 
 
 def read_artifact(server: PrefectServer, key: str) -> Any:
-    answer = httpx.get(f"{server.api_url}/artifacts/{key}/latest", timeout=30)
+    answer = httpx.get(f"{server.api_url}/artifacts/{key}/latest", timeout=120)
     answer.raise_for_status()
     return answer.json()["data"]
 
@@ -246,7 +246,7 @@ def test_exports_without_a_name_have_a_history_for_each_list(
         httpx.post(
             f"{prefect_server.api_url}/artifacts/latest/filter",
             json={"artifacts": {"key": {"like_": f"-{segment.lower()}-"}}},
-            timeout=30,
+            timeout=120,
         )
         .raise_for_status()
         .json()

@@ -22,7 +22,7 @@ CASES, KILLS, EXPORTS, SEED = 8, 3, 2, 20
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.timeout(600),  # on a machine that others use too
+    pytest.mark.timeout(1200),  # on a machine that others use too
 ]
 
 

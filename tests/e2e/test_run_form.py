@@ -105,7 +105,7 @@ def count_runs(up: Up) -> int:
     answer = httpx.post(
         f"{up.api_url}/flow_runs/count",
         json={"deployments": {"name": {"any_": ["ad-hoc"]}}},
-        timeout=30,
+        timeout=120,
     )
     return int(answer.raise_for_status().text)
 
@@ -160,7 +160,7 @@ def test_run_with_a_changed_setting_is_carried_out_and_shown(
     run, *_ = httpx.post(
         f"{up.api_url}/flow_runs/filter",
         json={"deployments": {"name": {"any_": ["ad-hoc"]}}, "sort": "EXPECTED_START_TIME_DESC"},
-        timeout=30,
+        timeout=120,
     ).json()
     state = up.end_of(run["id"])
     assert state["type"] == "COMPLETED", state

@@ -103,7 +103,7 @@ class Desk:
             yield
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=120)
 
     def work_once(self) -> None:
         done = subprocess.run(
@@ -142,7 +142,7 @@ def check_form(desk: Desk, name: str) -> None:
     answer = httpx.post(
         f"{desk.server.api_url}/deployments/{deployment['id']}/create_flow_run",
         json={"parameters": {"request": {**saved, "connection": "nobody"}}},
-        timeout=30,
+        timeout=120,
     )
     assert answer.status_code == 409
     assert "is not one of" in answer.json()["detail"]
@@ -290,7 +290,7 @@ def test_schedule_that_the_file_has_no_more_goes_from_the_server(desk: Desk) -> 
     one = desk.deployment("nightly")
     by_hand = {"schedule": {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}}
     answer = httpx.post(
-        f"{desk.server.api_url}/deployments/{one['id']}/schedules", json=[by_hand], timeout=30
+        f"{desk.server.api_url}/deployments/{one['id']}/schedules", json=[by_hand], timeout=120
     )
     answer.raise_for_status()
     assert desk.planned_runs("nightly")

@@ -25,7 +25,6 @@ from tasks.connection import ConnectionTokenStore, connection_slug, load_connect
 from tasks.permission import os_user
 from tests.conftest import Commands, PrefectServer, using_prefect
 from tests.e2e.signing_in import (
-    PATIENCE_S,
     Begin,
     Connecting,
     allow,
@@ -36,6 +35,7 @@ from tests.e2e.signing_in import (
     settings_of,
     wait_for,
 )
+from tests.e2e.waiting import PATIENCE_S
 
 CHROMIUM = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -45,7 +45,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 def start_hanging(up: Up) -> str:
     """Start a run, and give it when it hangs in an upload that was accepted."""
     faults = [{"operation": "file_import", "kind": "delay", "when": "after", "seconds": HANG_S}]
-    httpx.post(f"{up.sandbox_url}/faults", json=faults, timeout=30).raise_for_status()
+    httpx.post(f"{up.sandbox_url}/faults", json=faults, timeout=120).raise_for_status()
     before = count_uploads(up)
     run = up.start_run(again=True)
     wait_for(lambda: count_uploads(up) > before, "another upload")
@@ -53,14 +53,14 @@ def start_hanging(up: Up) -> str:
 
 
 def count_uploads(up: Up) -> int:
-    answer = httpx.get(f"{up.sandbox_url}/activities", timeout=30)
+    answer = httpx.get(f"{up.sandbox_url}/activities", timeout=120)
     return len(answer.raise_for_status().json()["activities"])
 
 
 def snapshot_marks(up: Up) -> list[str]:
     """What Prefect remembers of the snapshots that lists have got."""
     named = {"name": {"like_": "newest"}}
-    answer = httpx.post(f"{up.api_url}/variables/filter", json={"variables": named}, timeout=30)
+    answer = httpx.post(f"{up.api_url}/variables/filter", json={"variables": named}, timeout=120)
     return [one["name"] for one in answer.raise_for_status().json()]
 
 
@@ -72,7 +72,7 @@ def test_everything_comes_up_runs_stops_and_starts_again(
     first.wait_until_ready()
     assert {"work pool exports: created", "export ad-hoc: created", "connection sandbox: created",
             "export nightly-loyalty: created", "worker: started"} <= set(first.lines)  # fmt: skip
-    assert httpx.get(first.api_url.removesuffix("/api"), timeout=30).text.startswith("<!")
+    assert httpx.get(first.api_url.removesuffix("/api"), timeout=120).text.startswith("<!")
 
     second = bring_up()
     said, _ = second.process.communicate(timeout=PATIENCE_S)
@@ -83,7 +83,7 @@ def test_everything_comes_up_runs_stops_and_starts_again(
     state = first.end_of(first.start_run())
     assert state["type"] == "COMPLETED", state
     assert state["message"].startswith("Delivered 97,066 contacts to list “Sandbox list”")
-    assert httpx.get(first.arrived_url, timeout=30).text.count("\n") == 97_066 + 1
+    assert httpx.get(first.arrived_url, timeout=120).text.count("\n") == 97_066 + 1
 
     watched = first.follow("deployment run", tmp_path)
     assert "finished successfully" in watched

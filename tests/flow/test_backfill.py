@@ -78,7 +78,7 @@ def artifacts(world: World, key: str) -> list[dict[str, Any]]:
     answer = httpx.post(
         f"{world.commands.env['PREFECT_API_URL']}/artifacts/filter",
         json={"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC"},
-        timeout=30,
+        timeout=120,
     )
     found: list[dict[str, Any]] = answer.json()
     return found
@@ -285,7 +285,7 @@ def test_run_for_which_the_quota_does_not_suffice_says_so_in_its_outcome_and_to_
             "sort": "START_TIME_DESC",
             "limit": 1,
         },
-        timeout=30,
+        timeout=120,
     )
     assert answer.json()[0]["labels"][LABEL] is True
     done = world.export("--profiles", path, *options[6:])

@@ -186,7 +186,7 @@ def prefect_running(home: Path) -> Iterator[PrefectServer]:
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def commands_against(server: PrefectServer) -> Commands:
