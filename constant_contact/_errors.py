@@ -52,6 +52,13 @@ class ConstantContactError(Exception):
         self.status = status
         self.error_key = error_key
 
+    @property
+    def brief(self) -> str:
+        """Say in a few words what happened, for a line about a request that is repeated."""
+        if self.status is not None:
+            return f"Constant Contact answered {self.status}"
+        return self.trouble or type(self).__name__
+
 
 class ApiUnreachable(ConstantContactError):
     """Constant Contact did not answer; check the network and run again."""

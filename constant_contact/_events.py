@@ -18,7 +18,7 @@ class EventKind(StrEnum):
 class ApiEvent:
     """One thing that a person watching a run may want to see; holds no secret, no contact.
 
-    `what` names the request, `reason` the class of the error, `wait_s` the pause that follows.
+    `what` names the request, `reason` says what happened, `wait_s` the pause that follows.
     """
 
     kind: EventKind

@@ -251,7 +251,7 @@ async def _look_for(
             ApiEvent(
                 EventKind.RECONCILE,
                 f"look for {file_name}",
-                reason=type(cause).__name__,
+                reason=cause.brief,
                 attempt=attempt,
                 wait_s=wait_s,
             )

@@ -133,7 +133,7 @@ class Retrier:
             ApiEvent(
                 kind=kind,
                 what=what,
-                reason=type(error).__name__,
+                reason=error.brief,
                 attempt=state.attempt_number,
                 wait_s=state.upcoming_sleep,
             )
@@ -201,10 +201,10 @@ class _Stop:
         return self._deadline is not None and resumes >= self._deadline
 
 
-def _error_of(state: RetryCallState) -> BaseException:
+def _error_of(state: RetryCallState) -> ConstantContactError:
     error = state.outcome.exception() if state.outcome else None
-    if error is None:  # pragma: no cover - tenacity calls these only after a failure
-        raise RuntimeError("asked about a failure that did not happen")
+    if not isinstance(error, ConstantContactError):  # pragma: no cover - no other is repeated
+        raise RuntimeError("asked about a failure that is not repeated")  # noqa: TRY004 -- a defect
     return error
 
 
