@@ -28,6 +28,8 @@ def print_summary(outcome: ExportOutcome, console: Console) -> None:
         if outcome.batches:
             table.add_row(f"{counts.imported:,}", "imported, as Constant Contact counts")
         table.add_row(f"{len(outcome.batches):,}", "batches in all")
+        if earlier := sum(batch.already_accepted for batch in outcome.batches):
+            table.add_row(f"{earlier:,}", "of them accepted from an earlier run")
         table.add_row(f"{outcome.requests.total:,}", "requests in all")
         console.print()
         console.print(table)

@@ -195,7 +195,8 @@ def _troubles(
             f"{len(unsent):,} not sent",
             *([f"{_count(uncut, 'contact')} not in a batch yet"] if uncut > 0 else []),
         ]
-        parts.append(f"{', '.join(listed)}. {how_to_go_on}")
+        is_said = how_to_go_on == CONTINUE and stop is not None and "again" in stop.reason
+        parts.append(f"{', '.join(listed)}.{'' if is_said else f' {how_to_go_on}'}")
         if any(batch.state is BatchState.UNKNOWN for batch in pending):
             parts.append(
                 "Constant Contact shows an import in a state that it does not document: if that "

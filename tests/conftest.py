@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -30,6 +32,12 @@ ROOT = Path(__file__).parents[1]
 SERVER_START_S = 120.0
 COMMAND_TIMEOUT_S = 180.0
 FLAGGED = "flagged@example.com"  # an address that the service takes for invalid
+
+# How long an example takes says more of the machine than of the code.
+hypothesis_settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -157,10 +157,8 @@ class AnyFaults(RuleBasedStateMachine, Exports):
 
 TestAnyFaults = AnyFaults.TestCase
 TestAnyFaults.settings = settings(
-    deadline=None,
     derandomize=True,
     database=None,
     max_examples=60,
     stateful_step_count=12,
-    suppress_health_check=[HealthCheck.too_slow],
 )

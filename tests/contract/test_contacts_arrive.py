@@ -98,7 +98,8 @@ TEXT = st.none() | st.text(max_size=60) | st.text("\"',\n\r\t =;\\\x00", max_siz
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     rows=st.lists(

@@ -167,6 +167,14 @@ def test_outcome_is_told_in_one_line(
     assert "\n" not in line
 
 
+def test_line_says_once_how_to_go_on() -> None:
+    stop = Stop("Today's quota is used up; run again then.", can_continue=True)
+    line = phrase_outcome(
+        Status.INCOMPLETE, HUNDRED, [batch(BatchState.NOT_SENT)], list_name="L", stop=stop
+    )
+    assert line.count("again") == 1
+
+
 REPEAT_GOES_ON = {
     "nothing is cut": ([], "with --again"),
     "the delivery itself is in": ([batch(earlier=True)], "with --again"),

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from constant_contact import REQUEST_INTERVAL_S, Pacer
@@ -16,7 +16,6 @@ pytestmark = pytest.mark.anyio
     pauses_s=st.lists(st.floats(0, 2), min_size=6, max_size=40),
     shortfall=st.floats(0.5, 1.0),
 )
-@settings(deadline=None)
 def test_five_starts_never_fall_into_one_second(pauses_s: list[float], shortfall: float) -> None:
     now = 100.0
     starts: list[float] = []

@@ -158,7 +158,7 @@ def test_a_consumer_may_stop_early(workshop: Any, monkeypatch: pytest.MonkeyPatc
 _CELL = st.none() | st.text(st.sampled_from('aé",\r\n😀 '), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cells=st.lists(st.tuples(_CELL, _CELL), min_size=1, max_size=30),
     spare_bytes=st.integers(0, 120),

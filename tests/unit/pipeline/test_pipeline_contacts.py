@@ -446,7 +446,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=_ROWS, rng=st.randoms(use_true_random=False))
 def test_no_profile_is_lost_or_doubled_and_a_plain_computation_agrees(
     new_workshop: Callable[[], Any],
