@@ -1,5 +1,6 @@
 """Saved exports as they are on the server: looked at, paused, scheduled, detached and removed."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,8 @@ from deployments.form_choices import allow_connection
 from deployments.schedules import read_schedule
 
 _PAGE = 200  # what Prefect's server gives at once
+PAUSE_LOOKS = 2
+PAUSE_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ def set_export_active(
             switch(automation.id)
     if active and export.paused:
         client.update_deployment(export.id, DeploymentUpdate(paused=False))
+    if not active:
+        _remove_planned(client, export)
 
 
 def find_schedule(
@@ -162,6 +167,26 @@ def remove_export(client: SyncPrefectClient, export: DeploymentResponse) -> None
     client.delete_deployment(export.id)
 
 
+def _remove_planned(client: SyncPrefectClient, export: DeploymentResponse) -> None:
+    """Take away the runs that Prefect's scheduler was about to plan when a pause took the others.
+
+    It reads the schedules first, and plans their runs a moment later. One that comes later still
+    ends itself when it begins.
+    """
+    for _ in range(PAUSE_LOOKS):
+        time.sleep(PAUSE_LOOK_EVERY_S)
+        for run in client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[export.id])),
+            flow_run_filter=_in_states([StateType.SCHEDULED]),
+        ):
+            if run.auto_scheduled:
+                client.delete_flow_run(run.id)
+
+
+def _in_states(states: list[StateType]) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+
+
 def _resource_of(export: DeploymentResponse) -> str:
     return f"prefect.deployment.{export.id}"
 
@@ -174,9 +199,7 @@ def _read_run(
 ) -> FlowRun | None:
     found = client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[export.id])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))
-        ),
+        flow_run_filter=_in_states(states),
         sort=sort,
         limit=1,
     )

@@ -1,4 +1,4 @@
-"""An office: a world whose connections an administrator keeps."""
+"""An office, whose connections an administrator keeps, and a desk, with saved exports."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.vaults import KEY_FILE_VARIABLE
 from tests.conftest import Finished, PrefectServer, World, connect
+from tests.e2e.clearing import remove_deployed
+from tests.e2e.desk import Desk
 from tests.e2e.office import Office
 
 
@@ -34,6 +38,27 @@ def office(
     opened = Office(world, here, office_profiles, prefect_server)
     yield opened
     opened.ask(opened.tidy_up())
+
+
+@pytest.fixture
+def desk(
+    here: Callable[..., Finished], prefect_server: PrefectServer, world: World, tmp_path: Path
+) -> Iterator[Desk]:
+    """A desk; what is deployed from it is gone afterwards, for others share the server."""
+    pl.DataFrame(
+        {
+            "CustomerId": ["a", "b", "c"],
+            "EMail": ["a@example.com", "b@example.com", "c@example.com"],
+            "Segments": [["Gold"], ["Gold", "Silver"], ["Silver"]],
+        }
+    ).write_parquet(tmp_path / "profiles.parquet")
+    desk = Desk(here, prefect_server, world, tmp_path / "prefect.yaml")
+    yield desk
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_server.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        remove_deployed(client)
 
 
 @pytest.fixture
