@@ -26,8 +26,10 @@ def run(request: "ExportRequest", as_json: JsonOption = False) -> None:
     --memberships memberships.parquet --segment Loyalty_High --email EMail
     --first-name FirstName --last-name LastName`
     """
+    from cli.arenas import use_few_arenas
     from cli.run import run_export
 
+    use_few_arenas()
     raise CommandEnded(run_export(request, as_json=as_json))
 
 
@@ -106,8 +108,10 @@ def backfill(
 
     Example: `segment-export backfill --export nightly-loyalty --from 2026-10-01 --to 2026-10-31`
     """
+    from cli.arenas import use_few_arenas
     from cli.backfill import BackfillOptions, run_backfill
 
+    use_few_arenas()
     options = BackfillOptions(
         first_date=first_date,
         last_date=last_date,

@@ -47,9 +47,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process holds after one export: memory of its own, and open files."""
+    """What a process holds after one export: memory of its own, and open files.
+
+    `given_out_kib` is what of it the C library has given out, to whoever asked for it.
+    """
 
     memory_kib: int
+    given_out_kib: int
     open_files: int
 
 
@@ -212,18 +216,33 @@ def _run_commands(env: dict[str, str], pipe: Connection) -> None:
         pipe.send((code, _measure()))
 
 
+class _Allocated(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd",
+            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
 def _measure() -> Sample:
     """Measure this process, its freed memory handed back.
 
-    What the C library keeps in some dozen arenas for the next use grows for a long time after
-    what is in use has stopped growing. Pages of files, be they Parquet or code of the libraries,
-    are the system's, which keeps them as long as nobody needs the memory.
+    Pages of files, be they Parquet or code of the libraries, are the system's, which keeps them as
+    long as nobody needs the memory.
     """
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    library = ctypes.CDLL(None)
+    library.malloc_trim(0)
+    library.mallinfo2.restype = _Allocated
+    allocated = library.mallinfo2()
     status = Path("/proc/self/status").read_text()
     return Sample(
         memory_kib=int(status.partition("RssAnon:")[2].split()[0]),
+        given_out_kib=(allocated.uordblks + allocated.hblkhd) // 1024,
         open_files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
     )
 

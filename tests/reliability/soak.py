@@ -22,19 +22,12 @@ class Soak:
     findings: list[Finding]
     samples: list[Sample]
 
-    def growth(self) -> tuple[float, float]:
-        """Return by how much memory (KiB) and open files rose after warming up.
-
-        Medians of the second and the last quarter: the first fills caches.
-        """
+    def medians(self, value: Callable[[Sample], int]) -> list[float]:
+        """Return the median of a value in each quarter of the runs; the first fills caches."""
         quarter = max(1, len(self.samples) // 4)
-        second, last = self.samples[quarter : 2 * quarter], self.samples[-quarter:]
-
-        def rise(values: Callable[[Sample], int]) -> float:
-            early = statistics.median(map(values, second or last))
-            return float(statistics.median(map(values, last)) - early)
-
-        return rise(lambda sample: sample.memory_kib), rise(lambda sample: sample.open_files)
+        quarters = [self.samples[at * quarter :][:quarter] for at in range(3)]
+        quarters.append(self.samples[-quarter:])
+        return [float(statistics.median(map(value, one))) for one in quarters if one]
 
 
 def run_soak(

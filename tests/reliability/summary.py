@@ -1,7 +1,7 @@
 """Put findings into the tables of docs/reliability.md."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.reliability.cases import Ending, Finding
@@ -45,9 +45,7 @@ def tabulate(findings: Iterable[Finding]) -> str:
 
 def describe_soak(soak: Soak, seed: int) -> str:
     """Return what came of a soak as a Markdown table."""
-    memory_kib, files = soak.growth()
     endings = [finding.ending for finding in soak.findings]
-    first, last = soak.samples[0], soak.samples[-1]
     differences = sum(bool(finding.problems) for finding in soak.findings)
     twice = sum(bool(f.repeats) and not f.is_repeat_documented for f in soak.findings)
     rows = (
@@ -57,10 +55,15 @@ def describe_soak(soak: Soak, seed: int) -> str:
         ("Delivered after connecting again", f"{endings.count(Ending.WITH_A_PERSON):,}"),
         ("Differences", f"{differences:,}"),
         ("Accepted twice", f"{twice:,}"),
-        ("Memory after the first run and the last", f"{_mib(first)} and {_mib(last)} MiB"),
-        ("Memory, median of the last quarter against the second", f"{memory_kib / 1024:+.1f} MiB"),
-        ("Open files after the first run and the last", f"{first.open_files}, {last.open_files}"),
-        ("Open files, median of the last quarter against the second", f"{files:+.0f}"),
+        ("Memory, MiB: medians of the four quarters", _mib(soak, lambda it: it.memory_kib)),
+        (
+            "what of it the C library has given out, MiB",
+            _mib(soak, lambda it: it.given_out_kib),
+        ),
+        (
+            "Open files: medians of the four quarters",
+            ", ".join(f"{files:.0f}" for files in soak.medians(lambda it: it.open_files)),
+        ),
     )
     return "\n".join([_row(("", "")), _row(("---", "--:")), *map(_row, rows)])
 
@@ -79,8 +82,8 @@ def write_block(name: str, text: str, page: Path = PAGE) -> None:
     page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
-def _mib(sample: Sample) -> str:
-    return f"{sample.memory_kib / 1024:,.0f}"
+def _mib(soak: Soak, kib: Callable[[Sample], int]) -> str:
+    return ", ".join(f"{median / 1024:,.0f}" for median in soak.medians(kib))
 
 
 def _count(found: Sequence[Finding]) -> tuple[str, ...]:
