@@ -2,7 +2,11 @@
 
 import pytest
 
+from pipeline import ContactBatch
+from schemas.export import ExportRequest
 from schemas.role_addresses import count_role_addresses
+from tasks.role_addresses import look_for_roles, note_role_addresses
+from tasks.session import new_session
 
 ROLES = [
     "postmaster@example.com",
@@ -47,3 +51,13 @@ def test_addresses_of_people_are_not(address: str) -> None:
 @pytest.mark.parametrize("address", ROLES)
 def test_each_kind_is_known(address: str) -> None:
     assert count_role_addresses(f"email\r\n{address}\r\n".encode()) == 1
+
+
+def test_each_batch_counts_once_however_often_it_is_looked_at() -> None:
+    request = ExportRequest(connection="c", list_id="l", profiles="p", segments=("S",), email="e")
+    with new_session(request) as session:
+        for number, roles in ((1, 2), (2, 1), (1, 2)):
+            body = "email\r\n" + "".join(f"{one}\r\n" for one in ROLES[:roles])
+            look_for_roles(session, ContactBatch(number, 0, roles, body.encode(), ""))
+        note_role_addresses(session)
+        assert [note.rpartition(" ")[2] for note in session.notes] == ["3."]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.export_comments import without_own_comments
 from deployments.export_editing import ExportFile, open_file, write_file
 from deployments.export_entry import attach, clear_schedules, detach, set_active, set_schedule
 
@@ -268,3 +269,8 @@ def test_line_keeps_its_end_where_others_end_otherwise(tmp_path: Path) -> None:
     assert written.startswith(b"# top\nname: ours # beside the name\r\n")
     assert b"        active: false\r\n" in written
     assert written.count(b"\n") == written.count(b"\r\n") + 1
+
+
+def test_comment_at_the_end_of_one_part_is_not_the_next_one_s() -> None:
+    asides = ["    # set apart\n", "\n", "      # at the end of the one before\n", "    # own\n"]
+    assert without_own_comments(asides, 4) == asides[:3]
