@@ -32,6 +32,7 @@ Every error is picklable (Prefect moves them between processes) and holds ids an
 never a body, a token, an e-mail address, nor the service's own words, which may quote a contact.
 """
 
+from http import HTTPStatus
 from typing import ClassVar, Self
 
 
@@ -55,7 +56,7 @@ class ConstantContactError(Exception):
     @property
     def brief(self) -> str:
         """Say in a few words what happened, for a line about a request that is repeated."""
-        if self.status is not None:
+        if self.status is not None and self.status >= HTTPStatus.BAD_REQUEST:
             return f"Constant Contact answered {self.status}"
         return self.trouble or type(self).__name__
 

@@ -1,6 +1,7 @@
 """Saved exports as they are on the server: looked at, paused, scheduled, detached and removed."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,8 +32,7 @@ from deployments.form_choices import allow_connection
 from deployments.schedules import read_schedule
 
 _PAGE = 200  # what Prefect's server gives at once
-PAUSE_LOOKS = 2
-PAUSE_LOOK_EVERY_S = 1.0
+PLANNED_WITHIN_S = 2.0  # of when Prefect's scheduler has read the schedules, mostly
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +89,28 @@ def read_switches(export: DeploymentResponse, triggers: list[Automation]) -> lis
 
 
 def set_export_active(
-    client: SyncPrefectClient, export: DeploymentResponse, *, active: bool
+    client: SyncPrefectClient,
+    export: DeploymentResponse,
+    *,
+    active: bool,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Pause or resume the schedules and triggers of an export."""
-    for schedule in export.schedules:
-        if schedule.active is not active:
-            client.update_deployment_schedule(export.id, schedule.id, active=active)
+    """Pause or resume the schedules and triggers of an export.
+
+    Prefect's scheduler reads the schedules and plans their runs a moment later. So a pause is said
+    twice: the second takes away the runs that came after the first. One that comes later still
+    ends itself when it begins.
+    """
+    _switch_schedules(client, export, active=active)
     for automation in read_triggers(client, export):
         if automation.enabled is not active:
             switch = client.resume_automation if active else client.pause_automation
             switch(automation.id)
     if active and export.paused:
         client.update_deployment(export.id, DeploymentUpdate(paused=False))
-    if not active:
-        _remove_planned(client, export)
+    if not active and export.schedules:
+        sleep(PLANNED_WITHIN_S)
+        _switch_schedules(client, export, active=False)
 
 
 def find_schedule(
@@ -167,24 +175,13 @@ def remove_export(client: SyncPrefectClient, export: DeploymentResponse) -> None
     client.delete_deployment(export.id)
 
 
-def _remove_planned(client: SyncPrefectClient, export: DeploymentResponse) -> None:
-    """Take away the runs that Prefect's scheduler was about to plan when a pause took the others.
-
-    It reads the schedules first, and plans their runs a moment later. One that comes later still
-    ends itself when it begins.
-    """
-    for _ in range(PAUSE_LOOKS):
-        time.sleep(PAUSE_LOOK_EVERY_S)
-        for run in client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[export.id])),
-            flow_run_filter=_in_states([StateType.SCHEDULED]),
-        ):
-            if run.auto_scheduled:
-                client.delete_flow_run(run.id)
-
-
-def _in_states(states: list[StateType]) -> FlowRunFilter:
-    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+def _switch_schedules(
+    client: SyncPrefectClient, export: DeploymentResponse, *, active: bool
+) -> None:
+    """Switch schedules on or off; one that is off already loses what is planned all the same."""
+    for schedule in export.schedules:
+        if not (active and schedule.active):
+            client.update_deployment_schedule(export.id, schedule.id, active=active)
 
 
 def _resource_of(export: DeploymentResponse) -> str:
@@ -199,7 +196,9 @@ def _read_run(
 ) -> FlowRun | None:
     found = client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[export.id])),
-        flow_run_filter=_in_states(states),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))
+        ),
         sort=sort,
         limit=1,
     )

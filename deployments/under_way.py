@@ -40,17 +40,17 @@ def read_runs_under_way(client: SyncPrefectClient, pool: str) -> list[RunUnderWa
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
     )
     now = datetime.now(UTC)
-    return [look_at(run, now) for run in found]
+    return [to_run_under_way(run, now) for run in found]
 
 
-def look_at(run: FlowRun, now: datetime) -> RunUnderWay:
-    """Tell how long a run is under way; one that has not started, since a worker took it."""
-    taken_at = run.state.timestamp if run.state else now
+def to_run_under_way(run: FlowRun, now: datetime) -> RunUnderWay:
+    """Tell how long a run is under way; one that has not started, how long it is as it is."""
+    since = run.state.timestamp if run.state else now
     return RunUnderWay(
         id=run.id,
         name=run.name,
         state=run.state_name or "",
-        minutes=int((now - (run.start_time or taken_at)).total_seconds() // 60),
+        minutes=int((now - (run.start_time or since)).total_seconds() // 60),
     )
 
 

@@ -21,7 +21,7 @@ from tasks.preparation import prepare_contacts, require_open_window, settle_deli
 from tasks.progress import showing_progress
 from tasks.report import settle_outcome, write_report
 from tasks.report_folder import open_report_folder
-from tasks.schedule_pause import find_pause
+from tasks.schedule_pause import find_paused_schedule
 from tasks.session import ExportSession, new_session
 from tasks.step import name_defect
 from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
@@ -46,7 +46,7 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
         request: What goes where.
     """
     request = _dated(request)
-    if paused := await find_pause():
+    if paused := await find_paused_schedule():
         return Cancelled(message=paused)
     with new_session(request) as session:
         async with showing_progress(session):

@@ -1,5 +1,6 @@
 """What a run amounts to: one status and one sentence, decided from counts alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ CONTINUE_REPEAT = (
 BEGIN_REPEAT = (
     "Run the same export again to continue, with --again (in the form: with Deliver again)."
 )
+
+_RUN_AGAIN = re.compile(r"\brun (?:it )?again\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +170,10 @@ def _troubles(
     refused = [batch for batch in batches if batch.state is BatchState.REFUSED]
     lost = [batch for batch in batches if batch.state.is_lost and batch not in refused]
     parts = []
+    says_so = False  # that running again goes on
     if stop is not None:
         parts.append(stop.reason)
+        says_so = stop.can_continue and _RUN_AGAIN.search(stop.reason) is not None
     if refused:
         parts.append(
             f"Constant Contact refused {_count(len(refused), 'batch', 'batches')} of "
@@ -195,7 +200,7 @@ def _troubles(
             f"{len(unsent):,} not sent",
             *([f"{_count(uncut, 'contact')} not in a batch yet"] if uncut > 0 else []),
         ]
-        is_said = how_to_go_on == CONTINUE and stop is not None and "again" in stop.reason
+        is_said = how_to_go_on == CONTINUE and says_so
         parts.append(f"{', '.join(listed)}.{'' if is_said else f' {how_to_go_on}'}")
         if any(batch.state is BatchState.UNKNOWN for batch in pending):
             parts.append(
@@ -203,7 +208,7 @@ def _troubles(
                 "stays so, look at it there, and send the delivery once more with --again "
                 "(in the form: Deliver again)."
             )
-    elif stop is not None and stop.can_continue and "again" not in stop.reason:
+    elif stop is not None and stop.can_continue and not says_so:
         parts.append(how_to_go_on)
     return parts
 

@@ -1,4 +1,4 @@
-"""A run that a schedule began although it is paused by now.
+"""A run that a schedule began although that is switched off by now.
 
 Prefect's scheduler reads the schedules and plans their runs a moment later: those that it plans
 after a pause stay, and so does one that a worker has taken before it.
@@ -17,14 +17,15 @@ PAUSED = (
 )
 
 
-async def find_pause() -> str:
+async def find_paused_schedule() -> str:
     """Say that the schedule of this run is paused; nothing where somebody asked for the run.
 
-    What Prefect does not tell counts as not paused.
+    Who has a run of a schedule retried asks for it. What Prefect does not tell counts as not
+    paused.
     """
     context = FlowRunContext.get()
     own = context.flow_run if context else None
-    if own is None or own.deployment_id is None or not own.auto_scheduled:
+    if own is None or own.deployment_id is None or not own.auto_scheduled or own.run_count > 1:
         return ""
     async with tolerating_prefect("the question about the schedule"), get_client() as client:
         if is_paused_for(own, await client.read_deployment(own.deployment_id)):
@@ -33,7 +34,11 @@ async def find_pause() -> str:
 
 
 def is_paused_for(run: FlowRun, export: DeploymentResponse) -> bool:
-    """Say whether what began a run is off; a schedule that was replaced since is as the others."""
+    """Say whether what began a run is off; a schedule that was replaced since is as the others.
+
+    One that is gone without another in its place was taken away, not paused.
+    """
     began = run.created_by.id if run.created_by else None
     own = [one for one in export.schedules if one.id == began]
-    return bool(export.paused) or not any(one.active for one in own or export.schedules)
+    switches = [one.active for one in own or export.schedules]
+    return bool(export.paused) or (bool(switches) and not any(switches))

@@ -26,10 +26,8 @@ def run(request: "ExportRequest", as_json: JsonOption = False) -> None:
     --memberships memberships.parquet --segment Loyalty_High --email EMail
     --first-name FirstName --last-name LastName`
     """
-    from cli.arenas import use_few_arenas
     from cli.run import run_export
 
-    use_few_arenas()
     raise CommandEnded(run_export(request, as_json=as_json))
 
 

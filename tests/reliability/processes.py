@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from cli.arenas import use_few_arenas
 from tests.conftest import PrefectServer, clean_env, wait_until_healthy
 from tests.forking import (
     begin_forking,
@@ -208,6 +209,7 @@ def _fresh_outputs(folder: Path) -> tuple[Path, Path]:
 def _run_commands(env: dict[str, str], pipe: Connection) -> None:
     """Run commands until told to stop, and measure this process after each."""
     settle(env)
+    use_few_arenas()  # as a backfill does, which delivers so often in one process
     while (job := pipe.recv()) is not None:
         arguments, out, err = job
         os.chdir(out.parent)

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from cli.drain import LOOK_EVERY_S, QUIET_LOOKS, SILENCE_S, wait_until_quiet
 from cli.errors import CommandFailed
-from deployments.under_way import RunUnderWay, look_at
+from deployments.under_way import RunUnderWay, to_run_under_way
 
 HOUR_S = 3600.0
 
@@ -76,4 +76,4 @@ def test_run_that_was_taken_and_never_began_is_told_with_its_age() -> None:
     waiting = FlowRun(flow_id=uuid4(), name="nightly", state=taken, state_name="Submitting")
     started = now - timedelta(minutes=70)
     running = FlowRun(flow_id=uuid4(), name="noon", state=begun, start_time=started)
-    assert [look_at(run, now).minutes for run in (waiting, running)] == [9, 70]
+    assert [to_run_under_way(run, now).minutes for run in (waiting, running)] == [9, 70]

@@ -1,5 +1,7 @@
 """What a run amounts to, decided from counts: a table of every way in which it can end."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,12 +169,22 @@ def test_outcome_is_told_in_one_line(
     assert "\n" not in line
 
 
-def test_line_says_once_how_to_go_on() -> None:
-    stop = Stop("Today's quota is used up; run again then.", can_continue=True)
-    line = phrase_outcome(
-        Status.INCOMPLETE, HUNDRED, [batch(BatchState.NOT_SENT)], list_name="L", stop=stop
-    )
-    assert line.count("again") == 1
+@pytest.mark.parametrize(
+    "stop",
+    [
+        Stop("Today's quota is used up; run again then.", can_continue=True),
+        Stop("The API is away. Run it again when it answers.", can_continue=True),
+        Stop("The token is refused; connect again."),
+        Stop("Have the file written again.", is_refusal=True),
+        Stop("List “Run against rust” has got newer ones.", is_refusal=True),
+        Stop("The window has ended.", can_continue=True),
+    ],
+)
+@pytest.mark.parametrize("batches", [[batch(), batch(BatchState.NOT_SENT)], []])
+def test_line_says_once_that_running_again_goes_on(stop: Stop, batches: list[BatchOutcome]) -> None:
+    line = phrase_outcome(Status.INCOMPLETE, HUNDRED, batches, list_name="L", stop=stop)
+    said = re.findall(r"\brun (?:it |the same export )?again\b", line, re.IGNORECASE)
+    assert len(said) == int(bool(batches) or stop.can_continue)
 
 
 REPEAT_GOES_ON = {

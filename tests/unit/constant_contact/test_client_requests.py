@@ -31,6 +31,15 @@ THROTTLED = {"error_key": "throttled", "error_message": "Too Many Requests"}
 ONE_LIST = {"lists": [{"list_id": "l1", "name": "One", "membership_count": 3}]}
 
 
+async def test_answer_that_is_of_no_use_is_not_told_as_a_good_one(stage: Any, answer: Any) -> None:
+    stage.script.on(LISTS, answer(200, {"lists": "none"}), answer(200, ONE_LIST))
+    async with stage.client() as client:
+        await client.get_lists()
+    assert [event.reason for event in stage.events] == [
+        "Constant Contact's answers could not be read"
+    ]
+
+
 @pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, httpx.ReadError])
 async def test_a_get_is_repeated_when_the_network_fails(
     stage: Any, answer: Any, fail: Any, failure: type[httpx.TransportError]
