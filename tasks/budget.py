@@ -8,7 +8,7 @@ from pipeline import MOST_CONTACT_LINES
 from schemas.plan import PlannedBatch, PlannedRequests
 from tasks.batches import cut_as_accepted, describe_batch, longest_csv_bytes
 from tasks.errors import QuotaTooSmall
-from tasks.journal import is_complete, leave_behind
+from tasks.journal import is_to_repeat, leave_behind
 from tasks.quota import forecast_quota
 from tasks.role_addresses import look_for_roles
 from tasks.session import ExportSession
@@ -53,7 +53,7 @@ async def plan_batches(session: ExportSession) -> tuple[PlannedBatch, ...]:
     When a complete delivery is to be sent once more, it is that repeat.
     """
     planned = await asyncio.to_thread(_plan_batches, session)
-    if session.request.again and is_complete(planned):
+    if is_to_repeat(session, planned):
         leave_behind(session)
         planned = await asyncio.to_thread(_plan_batches, session)
     return planned

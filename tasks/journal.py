@@ -10,7 +10,7 @@ from pipeline.outcome import Stop
 from schemas.outcome import BatchOutcome
 from schemas.plan import PlannedBatch
 from tasks.locks import sole_lock
-from tasks.sending import clear_mark, seconds_unsettled
+from tasks.sending import clear_mark, read_cut_off_repeat, seconds_unsettled
 from tasks.session import ExportSession, current_session
 from tasks.step import step
 
@@ -43,6 +43,7 @@ async def read_journal() -> JournalFindings:
 
 async def consult_journal(session: ExportSession, *, is_to_send: bool = True) -> JournalFindings:
     """Find what is accepted of a delivery, and which repeat of it is to be sent."""
+    session.cut_off_repeat = read_cut_off_repeat(session)
     seen = await read_entries(session)
     while is_to_send and (wait_s := seconds_unsettled(session)) > 0:
         session.note(
@@ -90,8 +91,7 @@ def take_over(session: ExportSession, seen: Sequence[Entry]) -> None:
 
 def begin_repeat(session: ExportSession) -> bool:
     """Prepare to send a delivery once more if that is asked for and nothing of it was missing."""
-    was_complete = is_complete(session.batches.values())
-    if not (session.request.again and was_complete and session.stop is None):
+    if session.stop is not None or not is_to_repeat(session, session.batches.values()):
         return False
     leave_behind(session)
     session.batches.clear()
@@ -110,6 +110,22 @@ def is_complete(batches: Collection[BatchOutcome | PlannedBatch]) -> bool:
     return bool(batches) and all(
         batch.already_accepted and not batch.state.is_under_way for batch in batches
     )
+
+
+def is_to_repeat(session: ExportSession, batches: Collection[BatchOutcome | PlannedBatch]) -> bool:
+    """Say whether a complete delivery is to be sent once more, as was asked for.
+
+    Where a run that was doing so was cut off, and all that it sent has arrived, it is done.
+    """
+    if not (session.request.again and is_complete(batches)):
+        return False
+    if session.repeat and session.repeat == session.cut_off_repeat:
+        session.note(
+            "An earlier run with --again was cut off, and all of it has arrived since: it is not "
+            "sent once more. That would take another run with --again."
+        )
+        return False
+    return True
 
 
 def leave_behind(session: ExportSession) -> None:

@@ -23,8 +23,13 @@ LATE_SHOW_S = sum(Patience().looks_after_s) + MARK_EVERY_S
 def mark_sending(session: ExportSession) -> None:
     """Note that a batch is on its way now."""
     now = session.handover.clock()
-    os.close(os.open(_mark(session), os.O_WRONLY | os.O_CREAT, 0o600))
-    os.utime(_mark(session), (now, now))
+    descriptor = os.open(_mark(session), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(session.repeat).encode())
+        os.utime(descriptor, (now, now))
+    finally:
+        os.close(descriptor)
 
 
 @asynccontextmanager
@@ -53,6 +58,13 @@ def seconds_unsettled(session: ExportSession) -> float:
         return 0.0
     wait_s = sent_at + LATE_SHOW_S - session.handover.clock()
     return min(max(wait_s, 0.0), LATE_SHOW_S)
+
+
+def read_cut_off_repeat(session: ExportSession) -> int:
+    """Tell which repeat of its delivery a run was sending that was cut off; 0 if none was."""
+    with suppress(OSError, ValueError):
+        return int(_mark(session).read_text())
+    return 0
 
 
 def clear_mark(session: ExportSession) -> None:

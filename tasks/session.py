@@ -77,6 +77,7 @@ class ExportSession:
     Attributes:
         lease: of this delivery, over all machines that share a Prefect server.
         repeat: how often the delivery was sent before on purpose (`--again`).
+        cut_off_repeat: the repeat that an earlier run was sending when it was cut off.
         accepted: activities of earlier runs that have not failed, by their batch's number and
             digest.
         earlier_name: the export's name in the file names of earlier runs, which is kept.
@@ -110,6 +111,7 @@ class ExportSession:
     prepared: Prepared | None = None
     delivery: str = ""
     repeat: int = 0
+    cut_off_repeat: int = 0
     accepted: dict[tuple[int, str], list[Activity]] = field(default_factory=dict)
     earlier_name: str = ""
     has_read_journal: bool = False

@@ -112,6 +112,25 @@ def test_again_that_ended_before_anything_was_accepted_is_asked_for_once_more(
     assert len(imported(world)) == len(before) + BATCHES
 
 
+def test_again_that_was_cut_off_and_has_arrived_is_not_sent_a_third_time(
+    world: World, export: Callable[..., Finished]
+) -> None:
+    assert export().code == 0
+    before = uploads(world)
+    world.box.script(Fault("file_import", "delay", when="after", seconds=60, repeat=BATCHES))
+    cut_off = export("--again", "--window-minutes", "0.1")
+    assert cut_off.code == 1
+    assert f"{BATCHES} sent without an answer" in cut_off.document["message"]
+    assert uploads(world) == before + BATCHES
+    world.box.clear_script()
+    went_on = export("--again")
+    assert went_on.document["status"] == "nothing_to_do", went_on.document["message"]
+    assert "was cut off, and all of it has arrived" in " ".join(went_on.document["notes"])
+    assert uploads(world) == before + BATCHES
+    assert export("--again").document["status"] == "completed"
+    assert uploads(world) == before + 2 * BATCHES
+
+
 def test_again_of_which_every_import_failed_is_sent_once_more(
     world: World, export: Callable[..., Finished]
 ) -> None:

@@ -8,7 +8,14 @@ import pytest
 from pipeline import ContactBatch
 from schemas.export import ExportRequest
 from tasks import sending
-from tasks.sending import LATE_SHOW_S, clear_mark, keeping_marked, mark_sending, seconds_unsettled
+from tasks.sending import (
+    LATE_SHOW_S,
+    clear_mark,
+    keeping_marked,
+    mark_sending,
+    read_cut_off_repeat,
+    seconds_unsettled,
+)
 from tasks.session import ExportSession, Handover
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +64,16 @@ def test_cleared_mark_is_settled_at_once(session: ExportSession) -> None:
     mark_sending(session)
     clear_mark(session)
     assert seconds_unsettled(session) == 0
+
+
+def test_mark_tells_which_repeat_was_cut_off(session: ExportSession) -> None:
+    assert read_cut_off_repeat(session) == 0
+    for repeat in (12, 3):
+        session.repeat = repeat
+        mark_sending(session)
+        assert read_cut_off_repeat(session) == repeat
+    clear_mark(session)
+    assert read_cut_off_repeat(session) == 0
 
 
 async def test_mark_is_renewed_as_long_as_a_batch_is_on_its_way(
