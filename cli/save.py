@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -17,7 +18,7 @@ from cli.prefect_api import prefect_api
 from cli.printing import say
 from deployments.changes import DeploymentFailed, DeploymentRefused
 from deployments.export_editing import ExportFile, open_file, write_file
-from deployments.export_entry import Saving, is_export, make_entry
+from deployments.export_entry import Saving, is_export, is_off, keep_off, make_entry
 from deployments.export_file import check_text
 from deployments.server import prefect_server
 from deployments.server_exports import read_exports_on_server
@@ -60,6 +61,9 @@ def save_export(
         with refusing():
             write_file(file, opened.text, before=opened.before)
     message = _phrase(saving, file, destination, is_changed=bool(diff), dry_run=dry_run)
+    if any(is_off(one) for one in opened.entries() if one.get("name") == saving.name):
+        resume = f"{command_path('segment-export')} exports resume {shlex.quote(saving.name)}"
+        message += f"\nIt stays paused: nothing starts it by itself until `{resume}`."
     if unchecked:
         message += f"\n{unchecked}"
     if as_json:
@@ -100,6 +104,7 @@ def edit_file(saving: Saving, file: Path, *, replace: bool) -> ExportFile:
         )
     if exports:
         entry["entrypoint"] = exports[0]["entrypoint"]
+        keep_off(entry, exports[0])
     opened.save(entry, sharing=_SHARED_PARTS)
     check_text(opened.text, file)
     return opened

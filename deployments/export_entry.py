@@ -20,6 +20,7 @@ FLOW = "export-segment"
 _ENTRYPOINT = "flows/export_segment.py:export_segment"
 _INSTALLED_ENTRYPOINT = "flows.export_segment.export_segment"
 _AFTER_SCHEDULES = {"triggers", "parameters", "work_pool"}
+_SWITCHES = (("schedules", "active"), ("triggers", "enabled"))
 _TIMES = ("cron", "interval", "rrule", "timezone", "anchor_date", "day_or")
 
 
@@ -101,6 +102,20 @@ def list_switches(entry: Mapping[str, Any]) -> list[Any]:
     return [False] * len(switches) if entry.get("paused") else switches
 
 
+def is_off(entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry says that all that starts its export by itself is off."""
+    switches = list_switches(entry)
+    return bool(switches) and all(one is False for one in switches)
+
+
+def keep_off(entry: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Leave an export paused that was so before it was saved anew."""
+    if is_off(before):
+        for part, switch in _SWITCHES:
+            for one in list_parts(entry, part):
+                one[switch] = False
+
+
 def set_active(entry: CommentedMap, *, active: bool, is_known: bool = True) -> None:
     """Pause or resume all that starts an export by itself.
 
@@ -110,7 +125,7 @@ def set_active(entry: CommentedMap, *, active: bool, is_known: bool = True) -> N
     """
     if active and entry.get("paused"):
         entry["paused"] = False
-    for part, switch in (("schedules", "active"), ("triggers", "enabled")):
+    for part, switch in _SWITCHES:
         if not list_parts(entry, part):
             continue
         _own(entry, part)

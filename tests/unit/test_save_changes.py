@@ -26,7 +26,7 @@ from cli.exports_changes import (
 from cli.near_names import suggest_names
 from cli.save import edit_file
 from deployments.changes import DeploymentRefused
-from deployments.export_entry import Saving
+from deployments.export_entry import Saving, list_switches
 from schemas.export import ExportRequest
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +130,27 @@ def test_export_that_the_file_pauses_as_a_whole_is_told_as_such_and_resumed(
     set_export_pause(NIGHTLY, file, active=True, as_json=True)
     assert yaml.safe_load(file.read_text())["deployments"][0]["paused"] is False
     assert not listed(file, capsys)[NIGHTLY]["paused"]
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+@pytest.mark.parametrize("as_a_whole", [True, False])
+def test_export_that_is_saved_anew_stays_paused(
+    file: Path, is_paused: bool, as_a_whole: bool
+) -> None:
+    if is_paused and as_a_whole:
+        named = f"- name: {NIGHTLY}\n"
+        file.write_text(file.read_text().replace(named, f"{named}    paused: true\n"))
+    elif is_paused:
+        set_export_pause(NIGHTLY, file, active=False, as_json=True)
+    request = ExportRequest(
+        connection="acme", list_id="1", profiles="p", segments=("B",), email="E"
+    )
+    schedule = {"slug": "regular", "cron": "0 3 * * *", "timezone": "UTC"}
+    trigger = {"type": "event", "expect": ["x"], "posture": "Reactive"}
+    saving = Saving(NIGHTLY, request, schedule=schedule, trigger=trigger)
+    edited = edit_file(saving, file, replace=True)
+    (entry,) = (one for one in edited.entries() if one["name"] == NIGHTLY)
+    assert list_switches(entry) == ([False, False] if is_paused else [None, None])
 
 
 def test_new_schedule_of_a_paused_export_is_off_and_said_to_be(
