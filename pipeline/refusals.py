@@ -27,11 +27,13 @@ class NamedLine:
     Attributes:
         position: how many contacts of the delivery go before this one.
         line: of the file; its header is line 1.
+        reason: what the activity's counters say of its lines.
     """
 
     position: int
     file_name: str
     line: int
+    reason: str
 
 
 def reject_refused(
@@ -110,6 +112,7 @@ def report_named_lines(
             "row": sent_rows.gather([line.position for line in lines]),
             "file_name": [line.file_name for line in lines],
             "line": pl.Series([line.line for line in lines], dtype=pl.UInt32),
+            "reason": [line.reason for line in lines],
         }
     ).sort("row", "line")
     columns = required_columns(selection, mapping)
@@ -120,7 +123,4 @@ def report_named_lines(
         for rows, frame in profiles.iter_slices(columns, named["row"].unique().sort())
     ]
     known = named.join(pl.concat(keys), on="row", how="left", maintain_order="left")
-    return write_not_imported(
-        folder,
-        known.select("customer_id", pl.lit(REFUSED_CODE).alias("reason"), "file_name", "line"),
-    )
+    return write_not_imported(folder, known.select("customer_id", "reason", "file_name", "line"))

@@ -237,6 +237,9 @@ DUPLICATE_CODE = "duplicate_email"
 REFUSED_CODE = "refused_by_api"
 """The reason code of a contact that Constant Contact refuses, sent by itself."""
 
+NOT_ADDED_CODE = "not_added_to_list"
+"""The reason code of an unsubscribed contact, which Constant Contact takes but adds to no list."""
+
 
 NO_BREACHES = pl.DataFrame(schema={"index": pl.UInt32, "field": pl.String, "reason": pl.String})
 

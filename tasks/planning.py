@@ -90,8 +90,8 @@ def _find_obstacle(time: PlannedTime) -> str:
     if time.expected_s <= time.window_s:
         return ""
     return (
-        f"It would take about {time.expected_s:,.1f} s, and the window has "
-        f"{time.window_s:,.1f}: raise --window-minutes, or run it again to continue."
+        f"It would take about {time.expected_s:,.1f} s after preparing, and the window has "
+        f"{time.window_s:,.1f} s: raise --window-minutes, or run it again to continue."
     )
 
 
@@ -107,7 +107,11 @@ def _phrase(
         return f"It would send nothing to {destination}: there are no contacts to send."
     unsent = [batch for batch in batches if not batch.already_accepted]
     if not unsent:
-        return f"It would send nothing: {destination} has all {sent:,} contacts of this delivery."
+        is_busy = any(batch.state.is_under_way for batch in batches)
+        return (
+            f"It would send nothing: Constant Contact has accepted all {sent:,} contacts of this "
+            f"delivery to {destination}{', and is still importing' if is_busy else ''}."
+        )
     accepted = len(batches) - len(unsent)
     noun = "batch" if len(unsent) == 1 else "batches"
     took = f"in about {time.expected_s:,.0f} s"

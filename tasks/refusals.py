@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline import NamedLine, PipelineError, Prepared
 from pipeline.outcome import Stop
 from pipeline.report import NOT_IMPORTED
-from tasks.session import ExportSession
+from schemas.contact import NOT_ADDED_CODE, REFUSED_CODE
+from tasks.session import BatchKey, ExportSession
 
 
 async def report_refusals(session: ExportSession) -> None:
@@ -24,8 +25,8 @@ async def report_refusals(session: ExportSession) -> None:
 
 def _report_named_lines(session: ExportSession, prepared: Prepared, folder: Path) -> None:
     lines = [
-        NamedLine(first + line - 2, session.batches[number, first].file_name, line)
-        for (number, first), named in sorted(session.named_lines.items())
+        NamedLine(key[1] + line - 2, session.batches[key].file_name, line, _reason_of(session, key))
+        for key, named in sorted(session.named_lines.items())
         for line in named
     ]
     try:
@@ -36,6 +37,13 @@ def _report_named_lines(session: ExportSession, prepared: Prepared, folder: Path
     except (PipelineError, OSError) as error:
         reason = error if isinstance(error, PipelineError) else type(error).__name__
         session.note(f"Which contacts Constant Contact did not import is not reported. {reason}")
+
+
+def _reason_of(session: ExportSession, key: BatchKey) -> str:
+    """Say what lines are named for; where there are errors as well, nobody can tell which."""
+    batch = session.batches[key]
+    errors = (batch.error_count or 0) + (batch.correctable_count or 0)
+    return NOT_ADDED_CODE if batch.cannot_add_to_list_count and not errors else REFUSED_CODE
 
 
 def _reject_refused(session: ExportSession, prepared: Prepared) -> None:

@@ -113,7 +113,7 @@ def render_report(outcome: ExportOutcome, facts: RunFacts) -> str:
         sections.append(f"Whose fields were left out, and why: `{outcome.amended_path}`")
     if outcome.not_imported_path:
         sections.append(
-            "Whom Constant Contact names as errors of an accepted file: "
+            "Whom Constant Contact names, in an accepted file, as errors or unsubscribed: "
             f"`{outcome.not_imported_path}`"
         )
     return "\n\n".join(section for section in sections if section) + "\n"

@@ -54,6 +54,8 @@ def test_unsubscribed_contacts_are_counted_and_reported(world: World, profiles: 
     assert outcome["counts"]["imported"] == 9
     assert "1 unsubscribed contact not added to the list" in outcome["message"]
     assert "not added to the list (unsubscribed) | 1" in report_of(done)
+    named = pl.read_parquet(outcome["not_imported_path"])
+    assert named["reason"].to_list() == ["not_added_to_list"]
     assert len(world.members()) == 9
 
 
