@@ -18,7 +18,12 @@ from pydantic import TypeAdapter
 
 from tests.reliability.cases import KILL_MOMENTS, Finding, list_spots, run_case, run_kill
 from tests.reliability.faults import TABLE, Spot, list_cases
-from tests.reliability.processes import Commands, commands_against, prefect_running
+from tests.reliability.processes import (
+    HANDING_BACK,
+    Commands,
+    commands_against,
+    prefect_running,
+)
 from tests.reliability.soak import run_soak
 from tests.reliability.summary import describe_soak, tabulate, write_block
 
@@ -37,14 +42,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="reliability-") as name:
         folder = Path(name)
         with ExitStack() as stack:
-            servers = 1 if options.proof == "soak" else -(-options.workers // RUNS_A_SERVER)
+            is_soak = options.proof == "soak"
+            servers = 1 if is_soak else -(-options.workers // RUNS_A_SERVER)
             commands = [
-                commands_against(stack.enter_context(prefect_running(folder / f"prefect-{number}")))
+                commands_against(
+                    stack.enter_context(prefect_running(folder / f"prefect-{number}")),
+                    **(HANDING_BACK if is_soak else {}),
+                )
                 for number in range(servers)
             ]
             spots = list_spots(commands[0], folder)
             say(f"The requests of an export: {'; '.join(map(str, spots))}")
-            if options.proof == "soak":
+            if is_soak:
                 return _soak(commands[0], folder, spots, options)
             list_jobs = matrix_jobs if options.proof == "matrix" else kill_jobs
             jobs = choose(list_jobs(commands, folder, spots), options)

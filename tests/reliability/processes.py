@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 
 from cli.arenas import use_few_arenas
 from tests.conftest import PrefectServer, clean_env, wait_until_healthy
@@ -32,6 +33,8 @@ from tests.forking import (
     start_command,
 )
 
+# Has Polars' allocator hand back what is freed when it is, and not when it is next asked.
+HANDING_BACK = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}
 MOST_SAVES = 10
 BUSY_S = 3.0
 RUN_TIMEOUT_S = 300.0
@@ -194,11 +197,11 @@ def prefect_running(home: Path) -> Iterator[PrefectServer]:
         process.wait(timeout=120)
 
 
-def commands_against(server: PrefectServer) -> Commands:
+def commands_against(server: PrefectServer, **more: str) -> Commands:
     """Give the command an environment."""
     scratch = server.home / "scratch"
     scratch.mkdir(exist_ok=True)
-    return Commands(server.env() | {"TMPDIR": str(scratch)})
+    return Commands(server.env() | {"TMPDIR": str(scratch)} | more)
 
 
 def _fresh_outputs(folder: Path) -> tuple[Path, Path]:
@@ -237,6 +240,7 @@ def _measure() -> Sample:
     long as nobody needs the memory.
     """
     gc.collect()
+    pa.default_memory_pool().release_unused()
     library = ctypes.CDLL(None)
     library.malloc_trim(0)
     library.mallinfo2.restype = _Allocated
