@@ -107,9 +107,10 @@ def backfill(
     Example: `segment-export backfill --export nightly-loyalty --from 2026-10-01 --to 2026-10-31`
     """
     from cli.arenas import use_few_arenas
+
+    use_few_arenas()  # before there are threads
     from cli.backfill import BackfillOptions, run_backfill
 
-    use_few_arenas()
     options = BackfillOptions(
         first_date=first_date,
         last_date=last_date,

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from cli.arenas import use_few_arenas
+from cli.arenas import MOST_ARENAS
 from tests.conftest import PrefectServer, clean_env, wait_until_healthy
 from tests.forking import (
     begin_forking,
@@ -33,8 +33,12 @@ from tests.forking import (
     start_command,
 )
 
-# Has Polars' allocator hand back what is freed when it is, and not when it is next asked.
-HANDING_BACK = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}
+# Has Polars' allocator hand back what is freed when it is, and not when it is next asked; and the
+# C library use as few arenas as it does in a backfill, which delivers so often in one process.
+HANDING_BACK = {
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
+    "MALLOC_ARENA_MAX": str(MOST_ARENAS),
+}
 MOST_SAVES = 10
 BUSY_S = 3.0
 RUN_TIMEOUT_S = 300.0
@@ -212,7 +216,6 @@ def _fresh_outputs(folder: Path) -> tuple[Path, Path]:
 def _run_commands(env: dict[str, str], pipe: Connection) -> None:
     """Run commands until told to stop, and measure this process after each."""
     settle(env)
-    use_few_arenas()  # as a backfill does, which delivers so often in one process
     while (job := pipe.recv()) is not None:
         arguments, out, err = job
         os.chdir(out.parent)
