@@ -1,78 +1,37 @@
 """A batch is imported once, whatever becomes of the answer."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from constant_contact import (
-    REQUEST_LIMIT_BYTES,
     ApiUnreachable,
-    BodyTooLarge,
     ConstantContactError,
     EventKind,
-    MaySend,
     NotAuthorised,
     OutcomeUnknown,
     Patience,
     QuotaExceeded,
     RequestRefused,
-    SendingStopped,
     ServerFault,
     SignInExpired,
     WindowClosed,
-    framing_bytes,
+)
+from tests.unit.constant_contact.sending import (
+    ACTIVITIES,
+    IMPORT,
+    NAME,
+    job,
+    jobs,
+    raising,
+    send,
 )
 
 pytestmark = pytest.mark.anyio
 
-IMPORT = "POST /v3/activities/contacts_file_import"
-ACTIVITIES = "GET /v3/activities"
-NAME = "spring.d1.1.abcd.csv"
-LIST = "71600990-908b-11e6-907f-1200166bff25"
-CSV = b"email,first_name\r\nann@example.com,Ann\r\n"
 LOOKS = len(Patience().looks_after_s)
-
-
-def job(activity_id: str = "a1", name: str | None = NAME, state: str = "initialized") -> Any:
-    return {"activity_id": activity_id, "source_file_name": name, "state": state}
-
-
-def jobs(*entries: Any) -> Callable[[httpx.Request], httpx.Response]:
-    return lambda _: httpx.Response(200, json={"activities": list(entries)})
-
-
-def send(client: Any, **given: Any) -> Any:
-    return client.import_file(**{"file_name": NAME, "body": CSV, "list_ids": [LIST]} | given)
-
-
-async def test_an_import_is_multipart_with_one_part_of_list_ids(stage: Any, answer: Any) -> None:
-    stage.script.on(IMPORT, answer(201, job()))
-    async with stage.client() as client:
-        receipt = await send(client, list_ids=["L1", "L2"])
-    assert (receipt.activity.activity_id, receipt.reconciled) == ("a1", False)
-    (request,) = stage.script.requests
-    boundary = request.headers["Content-Type"].removeprefix("multipart/form-data; boundary=")
-    assert "Content-Encoding" not in request.headers
-    assert (
-        request.content
-        == (
-            f"--{boundary}\r\n"
-            'Content-Disposition: form-data; name="list_ids"\r\n\r\n'
-            "L1,L2\r\n"
-            f"--{boundary}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{NAME}"\r\n'
-            "Content-Type: text/csv\r\n\r\n"
-            f"{CSV.decode()}\r\n"
-            f"--{boundary}--\r\n"
-        ).encode()
-    )
-    counts = client.request_counts
-    assert (counts.total, counts.uploads, counts.polls, counts.retried) == (1, 1, 0, 0)
 
 
 async def test_a_job_whose_answer_does_not_come_is_looked_for_meanwhile(stage: Any) -> None:
@@ -122,63 +81,6 @@ async def test_an_upload_is_waited_for_as_long_as_an_exchange_may_take(
     assert waits == [180.0, 60.0]
 
 
-@given(
-    name=st.from_regex(r"[a-z0-9][A-Za-z0-9 ._-]{0,80}\.csv", fullmatch=True),
-    list_ids=st.lists(st.uuids().map(str), min_size=1, max_size=50),
-    size_bytes=st.integers(0, 5000),
-)
-def test_framing_and_file_make_the_content_length(
-    name: str, list_ids: list[str], size_bytes: int
-) -> None:
-    request = httpx.Request(
-        "POST",
-        "https://api.cc.email/v3",
-        data={"list_ids": ",".join(list_ids)},
-        files={"file": (name, b"x" * size_bytes, "text/csv")},
-    )
-    length = int(request.headers["Content-Length"])
-    assert framing_bytes(name, list_ids) + size_bytes == length == len(request.read())
-
-
-async def test_framing_and_file_make_the_content_length_on_the_wire(
-    stage: Any, answer: Any
-) -> None:
-    stage.script.on(IMPORT, answer(201, job()))
-    async with stage.client() as client:
-        await send(client)
-    (request,) = stage.script.requests
-    assert int(request.headers["Content-Length"]) == framing_bytes(NAME, [LIST]) + len(CSV)
-
-
-async def test_a_body_is_under_four_million_bytes_framing_included(stage: Any, answer: Any) -> None:
-    stage.script.on(IMPORT, answer(201, job()))
-    room_bytes = REQUEST_LIMIT_BYTES - framing_bytes(NAME, [LIST])
-    async with stage.client() as client:
-        await send(client, body=b"x" * (room_bytes - 1))
-        with pytest.raises(BodyTooLarge) as caught:
-            await send(client, body=b"x" * room_bytes)
-    assert caught.value.size_bytes == 4_000_000
-    assert [int(r.headers["Content-Length"]) for r in stage.script.requests] == [3_999_999]
-
-
-@pytest.mark.parametrize(
-    "file_name", ["x.xlsx", "", ".csv", 'a"b.csv', "a/b.csv", "a\\b.csv", "a\r\nb.csv", "ä.csv"]
-)
-async def test_a_name_that_would_not_be_echoed_as_it_is_is_refused(
-    stage: Any, file_name: str
-) -> None:
-    async with stage.client() as client:
-        with pytest.raises(ValueError, match="file name"):
-            await send(client, file_name=file_name)
-
-
-@pytest.mark.parametrize("count", [0, 51])
-async def test_one_to_fifty_lists_are_taken(stage: Any, count: int) -> None:
-    async with stage.client() as client:
-        with pytest.raises(ValueError, match="lists"):
-            await send(client, list_ids=[LIST] * count)
-
-
 async def test_nothing_is_sent_after_the_window(stage: Any) -> None:
     async with stage.client(deadline=stage.time.now) as client:
         with pytest.raises(WindowClosed):
@@ -187,23 +89,21 @@ async def test_nothing_is_sent_after_the_window(stage: Any) -> None:
 
 
 AMBIGUOUS = {
-    "time-out": lambda _: _raise(httpx.ReadTimeout),
-    "dropped": lambda _: _raise(httpx.RemoteProtocolError),
-    "cut while sending": lambda _: _raise(httpx.WriteError),
+    "time-out": lambda _: raising(httpx.ReadTimeout),
+    "dropped": lambda _: raising(httpx.RemoteProtocolError),
+    "cut while sending": lambda _: raising(httpx.WriteError),
     "500": lambda _: httpx.Response(500),
     "503 with HTML": lambda _: httpx.Response(503, text="<html>"),
     "200 with HTML": lambda _: httpx.Response(200, text="<html>"),
 }
+
+
 # What the service says to have made is not sent again, whether it can be found or not.
 MADE = {
     "201 with HTML": lambda _: httpx.Response(201, text="<html>"),
     "201 with nothing": lambda _: httpx.Response(201),
     "201 without an id": lambda _: httpx.Response(201, json={"state": "initialized"}),
 }
-
-
-def _raise(kind: type[httpx.TransportError]) -> httpx.Response:
-    raise kind("nothing to see")
 
 
 EITHER = AMBIGUOUS | MADE
@@ -440,142 +340,12 @@ async def test_a_used_up_quota_stops_the_import_at_once(stage: Any, answer: Any)
     assert len(stage.script.requests) == 1
 
 
-class TestFullQueue:
-    FULL = (429, [{"error_key": "too_many_activities"}])
-
-    async def test_it_is_drained_by_polling(self, stage: Any, answer: Any) -> None:
-        full = [job(f"b{n}", "other.csv") for n in range(1000)]
-        stage.script.on(IMPORT, answer(*self.FULL), answer(201, job()))
-        stage.script.on(ACTIVITIES, jobs(*full), jobs(*full), jobs(*full[1:]))
-        async with stage.client() as client:
-            receipt = await send(client)
-        assert receipt.activity.activity_id == "a1"
-        assert stage.script.count(IMPORT) == 2
-        assert stage.script.count(ACTIVITIES) == 3
-        assert EventKind.QUEUE_FULL in {event.kind for event in stage.events}
-
-    async def test_faults_while_polling_do_not_count_against_the_batch(
-        self, stage: Any, answer: Any
-    ) -> None:
-        stage.script.on(IMPORT, *[answer(*self.FULL)] * 8, answer(201, job()))
-        stage.script.on(ACTIVITIES, answer(500))
-        async with stage.client() as client:
-            receipt = await send(client)
-        assert receipt.activity.activity_id == "a1"
-
-    async def test_a_long_wait_for_it_leaves_the_time_for_faults_whole(
-        self, stage: Any, answer: Any
-    ) -> None:
-        full = [job(f"b{n}", "other.csv") for n in range(1000)]
-        stage.script.on(
-            IMPORT, answer(*self.FULL), lambda _: _raise(httpx.ConnectError), answer(201, job())
-        )
-        stage.script.on(ACTIVITIES, *[jobs(*full)] * 60, jobs())
-        began = stage.time.now
-        async with stage.client() as client:
-            receipt = await send(client)
-        assert receipt.activity.activity_id == "a1"
-        assert stage.time.now - began > 900
-
-    async def test_a_job_that_somebody_else_has_sent_meanwhile_is_not_sent_again(
-        self, stage: Any, answer: Any
-    ) -> None:
-        full = [job(f"b{n}", "other.csv") for n in range(1000)]
-        stage.script.on(IMPORT, answer(*self.FULL))
-        stage.script.on(ACTIVITIES, jobs(*full), jobs(*full[1:], job("a1")))
-        async with stage.client() as client:
-            receipt = await send(client)
-        assert (receipt.activity.activity_id, receipt.reconciled) == ("a1", True)
-        assert stage.script.count(IMPORT) == 1
-
-    async def test_it_is_not_waited_for_by_a_caller_who_is_to_stop(
-        self, stage: Any, answer: Any
-    ) -> None:
-        full = [job(f"b{n}", "other.csv") for n in range(1000)]
-        stage.script.on(IMPORT, answer(*self.FULL)).on(ACTIVITIES, jobs(*full))
-        asked = saying(MaySend.YES, MaySend.YES, MaySend.NO)
-        async with stage.client() as client:
-            with pytest.raises(SendingStopped):
-                await send(client, may_send=asked)
-        assert stage.script.count(IMPORT) == 1
-        assert stage.script.count(ACTIVITIES) == 1
-
-    async def test_it_is_waited_for_until_the_window_ends(self, stage: Any, answer: Any) -> None:
-        full = [job(f"b{n}", "other.csv") for n in range(1000)]
-        stage.script.on(IMPORT, answer(*self.FULL)).on(ACTIVITIES, jobs(*full))
-        deadline = stage.time.now + 600
-        async with stage.client(deadline=deadline) as client:
-            with pytest.raises(WindowClosed):
-                await send(client)
-        assert deadline - 60 < stage.time.now < deadline
-        assert stage.script.count(IMPORT) == 1
-
-
-def saying(*permissions: MaySend) -> Callable[[], Any]:
-    """Say one after the other when asked, and the last from then on."""
-    left = list(permissions)
-
-    async def may_send() -> MaySend:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return may_send
-
-
-WAITS = {
-    "a full queue": lambda _: httpx.Response(429, json=[{"error_key": "too_many_activities"}]),
-    "throttled": lambda _: httpx.Response(429, json={"error_key": "throttled"}),
-    "503": lambda _: httpx.Response(503),
-    "unreachable": lambda _: _raise(httpx.ConnectError),
-}
-
-
-class TestWhoeverMayHaveToStop:
-    @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
-    async def test_is_asked_before_each_sending(self, stage: Any, wait: Any) -> None:
-        stage.script.on(IMPORT, wait).on(ACTIVITIES, jobs())
-        async with stage.client() as client:
-            with pytest.raises(SendingStopped):
-                await send(client, may_send=saying(MaySend.YES, MaySend.NO))
-        assert stage.script.count(IMPORT) == 1
-        assert client.request_counts.retried == 0
-
-    async def test_is_sent_nothing_where_it_has_stopped_already(self, stage: Any) -> None:
-        async with stage.client() as client:
-            with pytest.raises(SendingStopped):
-                await send(client, may_send=saying(MaySend.NO))
-        assert stage.script.requests == []
-
-    @pytest.mark.parametrize(
-        ("entries", "uploads"), [([job("a1")], 0), ([job("a1", state="failed")], 1), ([], 1)]
-    )
-    async def test_has_the_file_looked_for_where_another_may_have_sent_it(
-        self, stage: Any, answer: Any, entries: list[Any], uploads: int
-    ) -> None:
-        stage.script.on(IMPORT, answer(201, job("a2"))).on(ACTIVITIES, jobs(*entries))
-        async with stage.client() as client:
-            receipt = await send(client, may_send=saying(MaySend.UNLESS_FOUND))
-        assert receipt.activity.activity_id == ("a2" if uploads else "a1")
-        assert receipt.reconciled is not bool(uploads)
-        assert stage.script.count(IMPORT) == uploads
-        assert stage.script.count(ACTIVITIES) == 1
-
-    @pytest.mark.parametrize(("status", "kind"), [(500, ServerFault), (400, OutcomeUnknown)])
-    async def test_has_nothing_sent_where_it_cannot_be_looked_for(
-        self, stage: Any, answer: Any, status: int, kind: Any
-    ) -> None:
-        stage.script.on(ACTIVITIES, answer(status))
-        async with stage.client() as client:
-            with pytest.raises(kind):
-                await send(client, may_send=saying(MaySend.UNLESS_FOUND))
-        assert stage.script.count(IMPORT) == 0
-
-
 @pytest.mark.parametrize(
     ("answers", "kind"),
     [
         ([lambda _: httpx.Response(401)], NotAuthorised),
         ([lambda _: httpx.Response(500)], ServerFault),
-        ([lambda _: _raise(httpx.ConnectError)], ApiUnreachable),
+        ([lambda _: raising(httpx.ConnectError)], ApiUnreachable),
     ],
 )
 async def test_what_stays_wrong_is_raised_as_what_it_is(
