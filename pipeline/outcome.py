@@ -173,7 +173,7 @@ def _troubles(
     says_so = False  # that running again goes on
     if stop is not None:
         parts.append(stop.reason)
-        says_so = stop.can_continue and _RUN_AGAIN.search(stop.reason) is not None
+        says_so = _RUN_AGAIN.search(stop.reason) is not None
     if refused:
         parts.append(
             f"Constant Contact refused {_count(len(refused), 'batch', 'batches')} of "
