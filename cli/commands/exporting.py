@@ -106,9 +106,9 @@ def backfill(
 
     Example: `segment-export backfill --export nightly-loyalty --from 2026-10-01 --to 2026-10-31`
     """
-    from cli.arenas import use_few_arenas
+    from cli.malloc import keep_little_freed
 
-    use_few_arenas()  # before there are threads
+    keep_little_freed()  # before there are threads
     from cli.backfill import BackfillOptions, run_backfill
 
     options = BackfillOptions(

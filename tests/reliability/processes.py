@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from cli.arenas import MOST_ARENAS
+from cli.malloc import MOST_ARENAS, TRIM_THRESHOLD_BYTES
 from tests.conftest import PrefectServer, clean_env, wait_until_healthy
 from tests.forking import (
     begin_forking,
@@ -34,10 +34,11 @@ from tests.forking import (
 )
 
 # Has Polars' allocator hand back what is freed when it is, and not when it is next asked; and the
-# C library use as few arenas as it does in a backfill, which delivers so often in one process.
+# C library keep as little as it does in a backfill, which delivers so often in one process.
 HANDING_BACK = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
     "MALLOC_ARENA_MAX": str(MOST_ARENAS),
+    "MALLOC_TRIM_THRESHOLD_": str(TRIM_THRESHOLD_BYTES),
 }
 MOST_SAVES = 10
 BUSY_S = 3.0
