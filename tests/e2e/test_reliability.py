@@ -14,7 +14,7 @@ from tests.reliability.__main__ import Job, choose, kill_jobs, matrix_jobs, run_
 from tests.reliability.cases import Ending, Finding, list_spots
 from tests.reliability.delivery import Attempt, account_running, new_delivery
 from tests.reliability.faults import Spot
-from tests.reliability.processes import Commands, commands_against, prefect_running
+from tests.reliability.processes import Commands, Sample, commands_against, prefect_running
 from tests.reliability.soak import Soak, run_soak
 from tests.reliability.truth import find_differences, find_repeats, find_untruths
 
@@ -127,6 +127,18 @@ def test_proof_notices_what_is_lost_or_goes_twice_or_is_not_true(
         assert "2,600 contacts were accepted of 1,300" in find_repeats(delivery)
         box.remove_from_list(f"p0001@{delivery.domain}", delivery.list_id)
         assert find_differences(delivery) == ["1 of 1,300 contacts are missing"]
+
+
+@pytest.mark.parametrize(
+    ("last", "is_flat"),
+    [(Sample(209, 0, 10), True), (Sample(211, 0, 10), False), (Sample(200, 0, 11), False)],
+)
+def test_growth_from_the_second_quarter_of_a_soak_to_the_last_is_noticed(
+    last: Sample, is_flat: bool
+) -> None:
+    caches_fill, *middle = Sample(100, 0, 5), Sample(200, 0, 10), Sample(205, 0, 10)
+
+    assert Soak([], [caches_fill, *middle, last]).is_flat is is_flat
 
 
 def test_nothing_is_lost_or_goes_twice_whatever_is_answered(proofs: Proofs) -> None:

@@ -13,6 +13,7 @@ from tests.reliability.processes import Commands, LongCommands, Sample
 
 EXPORTS_PER_ACCOUNT = 25  # then a fresh sandbox: what it holds is not what is measured
 MOST_TROUBLES = 3
+MOST_GROWTH = 1.05  # a twentieth, from the second quarter of the runs to the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,16 @@ class Soak:
     findings: list[Finding]
     samples: list[Sample]
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether neither memory nor open files grow once the first quarter has filled caches."""
+        values = (lambda sample: sample.memory_kib, lambda sample: sample.open_files)
+        return all(
+            quarters[-1] <= MOST_GROWTH * quarters[1] for quarters in map(self.medians, values)
+        )
+
     def medians(self, value: Callable[[Sample], int]) -> list[float]:
-        """Return the median of a value in each quarter of the runs; the first fills caches."""
+        """Return the median of a value in each quarter of the runs."""
         quarter = max(1, len(self.samples) // 4)
         quarters = [self.samples[at * quarter :][:quarter] for at in range(3)]
         quarters.append(self.samples[-quarter:])
