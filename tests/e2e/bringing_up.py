@@ -10,7 +10,7 @@ import psutil
 
 from cli.up import RUNS_END_VARIABLE
 from tests.conftest import clean_env
-from tests.e2e.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class Up:

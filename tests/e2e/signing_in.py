@@ -22,7 +22,7 @@ from playwright.sync_api import Page
 from sandbox import SandboxSettings
 from tasks.connection import list_connections
 from tests.conftest import Commands
-from tests.e2e.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from deployments.heartbeats import FREQUENCY_VARIABLE, HEARTBEAT_S
 from pipeline import parse_batch_file_name
 from sandbox import Fault
 from tests.conftest import ROOT, Finished, PrefectServer, World
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 PATIENCE_S = 400.0
 HANG_S = 600.0
@@ -235,7 +235,8 @@ def test_backfill_killed_in_the_middle_goes_on_and_delivers_each_snapshot_once_o
     assert resumed.state is not None
     assert resumed.state_type is StateType.FAILED
     assert f"missing: {MISSING}" in str(resumed.state.message)
-    assert f"Snapshot {DAYS[-1]}: Delivered" in log_of(server_client, resumed)
+    last_line = f"Snapshot {DAYS[-1]}: Delivered"  # lines follow the state, a few seconds later
+    wait_for(lambda: last_line in log_of(server_client, resumed), last_line)
 
     again = finish(begin(world, "--allow-missing"))
     assert again.code == 0, again.err

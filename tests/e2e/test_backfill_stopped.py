@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import StateType
 from flows.export_segment import export_segment
 from sandbox import Fault
 from tests.conftest import Finished, World
-from tests.e2e.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 HANG_S = 600.0

@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State, StateType
 
 from sandbox import Fault
 from tests.conftest import ROOT, PrefectServer, World
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 CONTACTS = 50
 HANG_S = 300.0  # longer than the test

@@ -22,7 +22,7 @@ from deployments.heartbeats import HEARTBEAT_S
 from sandbox import Fault
 from tests.conftest import ROOT, Finished, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 # As short as a healthy run bears: it beats every 30 s. In earnest the window is 150 s.
 WINDOW_S = HEARTBEAT_S + 10

@@ -15,7 +15,7 @@ import pytest
 
 from sandbox import Fault
 from tests.conftest import Finished, World
-from tests.e2e.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 CONTACTS = 50
 

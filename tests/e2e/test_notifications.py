@@ -23,7 +23,7 @@ from deployments.channels import make_webhook
 from deployments.notifications import BLOCK, NAMES, find_blocks, remove_notifications, save_block
 from tests.conftest import ROOT, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 NO_LIST = "00000000-0000-4000-8000-000000000000"
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")

@@ -35,7 +35,7 @@ from tests.e2e.signing_in import (
     settings_of,
     wait_for,
 )
-from tests.e2e.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 CHROMIUM = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -7,7 +7,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.exports_changes import set_export_pause
 from tests.e2e.desk import Desk
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 NOT_CARRIED_OUT = {"SCHEDULED", "CANCELLED"}  # its scheduler plans runs over a pause

@@ -13,7 +13,7 @@ from cli.up_folder import find_exports
 from deployments.export_file import read_exports
 from tests.conftest import ROOT
 from tests.e2e.bringing_up import Up
-from tests.e2e.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 HANG_S = 600.0  # longer than the test
 
