@@ -9,7 +9,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from playwright.sync_api import Page
 from sandbox import SandboxSettings
 from tasks.connection import list_connections
 from tests.conftest import Commands
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 T = TypeVar("T")
 
@@ -100,15 +99,6 @@ def at_a_terminal(commands: Commands, *arguments: str) -> Iterator[Terminal]:
             os.close(screen)
 
 
-def wait_for(look: Callable[[], str]) -> str:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come")
-
-
 def allow(page: Page, one: Connecting) -> None:
     page.goto(one.url)
     page.get_by_role("button", name="Allow").click()
@@ -124,7 +114,8 @@ def say_what_is_shown(capfd: pytest.CaptureFixture[str], pattern: str) -> str:
         found = re.search(pattern, "".join(shown))
         return found[1] if found else ""
 
-    return wait_for(look)
+    shown: str = wait_for(look, f"line like {pattern}")
+    return shown
 
 
 def ask_prefect(question: Coroutine[Any, Any, T]) -> T:

@@ -33,9 +33,8 @@ from tests.e2e.signing_in import (
     is_saved,
     say_what_is_shown,
     settings_of,
-    wait_for,
 )
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 CHROMIUM = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -160,7 +159,7 @@ def test_sign_in_by_browser_makes_a_connection_that_delivers(
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=commands.env | {"BROWSER": f"{folder}/browser %s &"}, cwd=folder,
     ) as process:  # fmt: skip
-        page.goto(wait_for(lambda: opened.read_text().strip() if opened.exists() else ""))
+        page.goto(wait_for(lambda: opened.exists() and opened.read_text().strip(), "address"))
         assert page.title() == "Allow access?"
         for scope in SCOPES:
             assert scope in page.inner_text("ul")

@@ -97,3 +97,9 @@ def new_workshop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Works
 @pytest.fixture(scope="session")
 def read_back() -> Callable[[Iterable[ContactBatch]], list[dict[str, str]]]:
     return read_contacts
+
+
+def read_rejects(folder: Path) -> dict[str, dict[str, Any]]:
+    rows = pl.read_parquet(folder / "rejects.parquet")
+    assert rows["customer_id"].n_unique() == rows.height
+    return {row["customer_id"]: row for row in rows.to_dicts()}
