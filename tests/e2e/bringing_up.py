@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from cli.up import RUNS_END_VARIABLE
 from tests.conftest import clean_env
-from tests.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, ask_prefect, wait_for
 
 
 class Up:
@@ -50,18 +49,18 @@ class Up:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def start_run(self, **settings: Any) -> str:
-        answer = httpx.get(f"{self.api_url}/deployments/name/export-segment/ad-hoc", timeout=120)
+        answer = ask_prefect("GET", f"{self.api_url}/deployments/name/export-segment/ad-hoc")
         deployment = answer.raise_for_status().json()
         request = {**deployment["parameters"]["request"], **settings}
-        answer = httpx.post(
+        answer = ask_prefect(
+            "POST",
             f"{self.api_url}/deployments/{deployment['id']}/create_flow_run",
             json={"parameters": {"request": request}},
-            timeout=120,
         )
         return str(answer.raise_for_status().json()["id"])
 
     def state_of(self, run: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.api_url}/flow_runs/{run}", timeout=120).raise_for_status()
+        answer = ask_prefect("GET", f"{self.api_url}/flow_runs/{run}").raise_for_status()
         state: dict[str, Any] = answer.json()["state"]
         return state
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.conftest import Finished, PrefectServer, World
+from tests.waiting import ask_prefect
 
 Here = Callable[..., Finished]
 
@@ -47,14 +46,14 @@ class Desk:
         return {one["name"]: one for one in done.document["exports"]}
 
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.server.api_url}/{path}", json=body, timeout=120)
-        answer.raise_for_status()
-        return answer.json()
+        return (
+            ask_prefect("POST", f"{self.server.api_url}/{path}", json=body)
+            .raise_for_status()
+            .json()
+        )
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.server.api_url}/{path}", timeout=120)
-        answer.raise_for_status()
-        return answer.json()
+        return ask_prefect("GET", f"{self.server.api_url}/{path}").raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"deployments/name/export-segment/{name}")
@@ -75,7 +74,7 @@ class Desk:
     def planned_runs(self, name: str) -> list[dict[str, Any]]:
         """Ask the scheduler to plan an export's runs now, and give what it has planned."""
         one = self.deployment(name)["id"]
-        httpx.post(f"{self.server.api_url}/deployments/{one}/schedule", json={}, timeout=120)
+        self.ask(f"deployments/{one}/schedule")
         return [run for run in self.runs(name) if run["state_type"] == "SCHEDULED"]
 
     @contextmanager

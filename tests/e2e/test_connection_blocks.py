@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import httpx
 from prefect.client.orchestration import get_client
 
 from deployments.changes import Outcome
@@ -10,6 +9,7 @@ from deployments.connection_type import apply_connection_type
 from tasks.connection_block import ConstantContactConnection
 from tests.conftest import PrefectServer, using_prefect
 from tests.e2e.office import Office
+from tests.waiting import ask_prefect
 
 SLUG = "constant-contact-connection"
 
@@ -73,6 +73,6 @@ def test_block_type_is_put_on_the_server_and_explains_itself(
 
 
 def _read(server: PrefectServer) -> dict[str, str] | None:
-    answer = httpx.get(f"{server.api_url}/block_types/slug/{SLUG}", timeout=120)
+    answer = ask_prefect("GET", f"{server.api_url}/block_types/slug/{SLUG}")
     found: dict[str, str] | None = answer.json() if answer.is_success else None
     return found

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -18,6 +17,7 @@ from tasks.sign_in_record import SignInRecord, write_sign_in
 from tasks.vaults import KEY_VARIABLE
 from tests.conftest import PrefectServer
 from tests.e2e.office import Office
+from tests.waiting import ask_prefect
 
 Prepare = Callable[[Office], str]
 
@@ -246,10 +246,10 @@ def test_no_secret_is_in_clear_anywhere_but_with_who_has_the_key(
     mine += [token for token, one in desk._consents.items() if one.client.client_id == name]
     mine.append(desk.clients[name].client_secret)
     assert len(mine) >= 4, "two refresh tokens, an access token and the client secret"
-    documents = httpx.post(
+    documents = ask_prefect(
+        "POST",
         f"{prefect_server.api_url}/block_documents/filter",
         json={"include_secrets": True, "limit": 200},
-        timeout=120,
     ).text
     assert name in documents
     written = {

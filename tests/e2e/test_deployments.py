@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
 
 from tests.conftest import ROOT, Commands, PrefectServer, World, clean_env
-from tests.waiting import wait_for
+from tests.waiting import ask_prefect, wait_for
 
 
 def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:
@@ -24,7 +23,7 @@ def prefect(server: PrefectServer, *arguments: str, folder: Path = ROOT) -> str:
 
 
 def ask(server: PrefectServer, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{server.api_url}/{path}", json=body, timeout=120)
+    answer = ask_prefect("POST", f"{server.api_url}/{path}", json=body)
     answer.raise_for_status()
     return answer.json()
 
@@ -105,7 +104,7 @@ def test_worker_carries_out_an_ad_hoc_run_and_shows_it_well(
     prefect(prefect_server, "worker", "start", "--pool", "exports", "--run-once")
 
     def finished() -> Any:
-        found = httpx.get(f"{prefect_server.api_url}/flow_runs/{run['id']}", timeout=120).json()
+        found = ask_prefect("GET", f"{prefect_server.api_url}/flow_runs/{run['id']}").json()
         return found if found["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"} else None
 
     found = wait_for(finished, "finished run")
@@ -146,10 +145,10 @@ def test_run_form_refuses_mistakes_before_a_run_is_created(
     prefect_server: PrefectServer, deployed: dict[str, Any], mistake: dict[str, Any]
 ) -> None:
     good = deployed["ad-hoc"]["parameters"]["request"]
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{prefect_server.api_url}/deployments/{deployed['ad-hoc']['id']}/create_flow_run",
         json={"parameters": {"request": {**good, **mistake}}},
-        timeout=120,
     )
     assert answer.status_code == 409, answer.text
 

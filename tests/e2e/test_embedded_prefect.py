@@ -13,6 +13,7 @@ import pytest
 from cli.embedded import EmbeddedPrefect
 from cli.embedded_server import LOCK_FILE, starting_alone
 from tests.conftest import Commands, clean_env
+from tests.waiting import ask_prefect
 
 SOON_S = 120.0
 
@@ -65,7 +66,8 @@ def test_server_starts_when_the_one_before_it_is_killed_amid_making_the_database
         assert starting.server_pid is not None
         os.kill(starting.server_pid, signal.SIGKILL)
         waiting.wait_until_ready()
-        answer = httpx.post(
+        answer = ask_prefect(
+            "POST",
             f"{waiting.api_url}/block_types/filter",
             auth=httpx.BasicAuth(*waiting.auth_string.split(":", 1)),
             trust_env=False,

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
 
 from sandbox import Fault
 from tests.conftest import Finished, World
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, ask_prefect
 
 CONTACTS = 50
 
@@ -67,14 +66,14 @@ def uploads(world: World) -> int:
 
 
 def last_run(world: World) -> dict[str, Any]:
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{world.commands.env['PREFECT_API_URL']}/flow_runs/filter",
         json={
             "flow_runs": {"start_time": {"is_null_": False}},
             "sort": "START_TIME_DESC",
             "limit": 1,
         },
-        timeout=120,
     )
     found: dict[str, Any] = answer.json()[0]
     return found

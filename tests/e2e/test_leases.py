@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 
-import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.leases import Holder, shared_lease
 from tests.conftest import PrefectServer
+from tests.waiting import ask_prefect
 
 EXPIRES_S = 3.0
 
@@ -104,7 +104,7 @@ def test_machines_that_take_over_from_a_dead_one_never_hold_it_together(
 
 
 def read_holder(server: PrefectServer, name: str) -> str | None:
-    answer = httpx.get(f"{server.api_url}/variables/name/segment-export-lease-{name}", timeout=120)
+    answer = ask_prefect("GET", f"{server.api_url}/variables/name/segment-export-lease-{name}")
     return None if answer.status_code == 404 else str(answer.json()["value"]["holder"])
 
 

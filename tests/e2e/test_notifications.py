@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import polars as pl
 import pytest
 from prefect import flow
@@ -23,7 +22,7 @@ from deployments.channels import make_webhook
 from deployments.notifications import BLOCK, NAMES, find_blocks, remove_notifications, save_block
 from tests.conftest import ROOT, PrefectServer, World
 from tests.e2e.clearing import remove_deployed
-from tests.waiting import wait_for
+from tests.waiting import ask_prefect, wait_for
 
 NO_LIST = "00000000-0000-4000-8000-000000000000"
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
@@ -95,10 +94,10 @@ def write_profiles(folder: Path) -> Path:
 
 
 def read_events(server: PrefectServer, export: str) -> list[dict[str, Any]]:
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{server.api_url}/events/filter",
         json={"filter": {"resource": {"id": [f"segment-export.export.{export}"]}, "order": "ASC"}},
-        timeout=120,
     )
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()["events"]
@@ -106,7 +105,7 @@ def read_events(server: PrefectServer, export: str) -> list[dict[str, Any]]:
 
 
 def read_artifact(server: PrefectServer, key: str) -> Any:
-    answer = httpx.get(f"{server.api_url}/artifacts/{key}/latest", timeout=120)
+    answer = ask_prefect("GET", f"{server.api_url}/artifacts/{key}/latest")
     answer.raise_for_status()
     return answer.json()["data"]
 
@@ -243,10 +242,10 @@ def test_exports_without_a_name_have_a_history_for_each_list(
         done = world.export(*export, list_id=list_id)
         assert done.code == code, done.err
     found = (
-        httpx.post(
+        ask_prefect(
+            "POST",
             f"{prefect_server.api_url}/artifacts/latest/filter",
             json={"artifacts": {"key": {"like_": f"-{segment.lower()}-"}}},
-            timeout=120,
         )
         .raise_for_status()
         .json()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -17,6 +16,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from schemas.export import ExportRequest
 from tests.conftest import ROOT
 from tests.e2e.bringing_up import PATIENCE_S, Up
+from tests.waiting import ask_prefect
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -102,10 +102,10 @@ def press_until_asked(page: Page, submit: Locator) -> None:
 
 
 def count_runs(up: Up) -> int:
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{up.api_url}/flow_runs/count",
         json={"deployments": {"name": {"any_": ["ad-hoc"]}}},
-        timeout=120,
     )
     return int(answer.raise_for_status().text)
 
@@ -157,10 +157,10 @@ def test_run_with_a_changed_setting_is_carried_out_and_shown(
     page.get_by_label("Report folder").fill(str(report))
     press_until_asked(page, submit)
     page.wait_for_url("**/deployments/deployment/*?tab=Runs")
-    run, *_ = httpx.post(
+    run, *_ = ask_prefect(
+        "POST",
         f"{up.api_url}/flow_runs/filter",
         json={"deployments": {"name": {"any_": ["ad-hoc"]}}, "sort": "EXPECTED_START_TIME_DESC"},
-        timeout=120,
     ).json()
     state = up.end_of(run["id"])
     assert state["type"] == "COMPLETED", state

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from unittest.mock import AsyncMock
 
-import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments import form_choices
 from tests.e2e.desk import Desk
+from tests.waiting import ask_prefect
 
 NO_LIST = "0b9ecbcd-2d52-4ffa-ba0b-1d0c0d8d3a5b"
 
@@ -21,16 +21,16 @@ def check_form(desk: Desk, name: str) -> None:
     assert desk.world.connection in fields["connection"]["enum"]
     assert "there were: Gold, Silver." in fields["segments"]["description"]
     saved = deployment["parameters"]["request"]
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{desk.server.api_url}/deployments/{deployment['id']}/create_flow_run",
         json={"parameters": {"request": {**saved, "connection": "nobody"}}},
-        timeout=120,
     )
     assert answer.status_code == 409
     assert "is not one of" in answer.json()["detail"]
     right = {"request": {**saved, "segments": ["Silver"]}}
     run = desk.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=right)
-    httpx.delete(f"{desk.server.api_url}/flow_runs/{run['id']}", timeout=120).raise_for_status()
+    ask_prefect("DELETE", f"{desk.server.api_url}/flow_runs/{run['id']}").raise_for_status()
 
 
 def check_attach(desk: Desk, name: str) -> None:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.exports_changes import set_export_pause
 from tests.e2e.desk import Desk
-from tests.waiting import wait_for
+from tests.waiting import ask_prefect, wait_for
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 NOT_CARRIED_OUT = {"SCHEDULED", "CANCELLED"}  # its scheduler plans runs over a pause
@@ -130,8 +129,8 @@ def test_schedule_that_the_file_has_no_more_goes_from_the_server(desk: Desk) -> 
     desk.do("deploy")
     one = desk.deployment("nightly")
     by_hand = {"schedule": {"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}}
-    answer = httpx.post(
-        f"{desk.server.api_url}/deployments/{one['id']}/schedules", json=[by_hand], timeout=120
+    answer = ask_prefect(
+        "POST", f"{desk.server.api_url}/deployments/{one['id']}/schedules", json=[by_hand]
     )
     answer.raise_for_status()
     assert desk.planned_runs("nightly")
@@ -163,7 +162,7 @@ def test_switches_and_schedules_of_file_and_prefect_s_ui_come_together(desk: Des
 
     by_hand = {"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}, "active": False}
     path = f"deployments/{desk.deployment('hand-made')['id']}/schedules"
-    answer = httpx.post(f"{desk.server.api_url}/{path}", json=[by_hand], timeout=120)
+    answer = ask_prefect("POST", f"{desk.server.api_url}/{path}", json=[by_hand])
     answer.raise_for_status()
     told = desk.do("exports", "schedule", "hand-made", "--cron", "0 4 * * *").splitlines()[-1]
     assert "hand-made has the schedule regular: 0 4 * * * (UTC, off). It is off" in told
@@ -183,7 +182,7 @@ def test_exports_and_deploy_tell_why_nothing_begins(desk: Desk) -> None:
     desk.do("deploy")
     workers = f"{desk.server.api_url}/work_pools/exports/workers"
     for one in desk.ask("work_pools/exports/workers/filter"):  # what other tests have left
-        httpx.delete(f"{workers}/{one['name']}", timeout=120).raise_for_status()
+        ask_prefect("DELETE", f"{workers}/{one['name']}").raise_for_status()
     no_worker = "No worker is alive on the work pool exports: what is due waits for `"
     for command in ("deploy", "exports"):
         last = desk.do(command).splitlines()[-1]
@@ -229,7 +228,7 @@ def test_data_is_announced_though_an_export_was_deleted_in_prefect(desk: Desk) -
         assert desk.save(name, "--after", "erp", list_id=list_id).code == 0
     desk.do("deploy")
     one = desk.deployment("deleted")["id"]
-    httpx.delete(f"{desk.server.api_url}/deployments/{one}", timeout=120).raise_for_status()
+    ask_prefect("DELETE", f"{desk.server.api_url}/deployments/{one}").raise_for_status()
     told = desk.here("data-ready", "erp", "--json")
     assert told.code == 0, told.err
     assert told.document["exports"] == ["kept"]

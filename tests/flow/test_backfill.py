@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
 
@@ -17,6 +16,7 @@ from tasks.errors import ExportRefused
 from tasks.quota import DailyQuota
 from tasks.quota_label import LABEL
 from tests.conftest import Finished, World
+from tests.waiting import ask_prefect
 
 FIRST, LAST = "2026-03-01", "2026-03-03"
 
@@ -75,10 +75,10 @@ def uploads(world: World) -> int:
 
 
 def artifacts(world: World, key: str) -> list[dict[str, Any]]:
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{world.commands.env['PREFECT_API_URL']}/artifacts/filter",
         json={"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC"},
-        timeout=120,
     )
     found: list[dict[str, Any]] = answer.json()
     return found
@@ -278,14 +278,14 @@ def test_run_for_which_the_quota_does_not_suffice_says_so_in_its_outcome_and_to_
     monkeypatch.undo()
     assert refused.code == 2, refused.err
     assert refused.document["lacks_quota"] is True
-    answer = httpx.post(
+    answer = ask_prefect(
+        "POST",
         f"{world.commands.env['PREFECT_API_URL']}/flow_runs/filter",
         json={
             "flow_runs": {"start_time": {"is_null_": False}},
             "sort": "START_TIME_DESC",
             "limit": 1,
         },
-        timeout=120,
     )
     assert answer.json()[0]["labels"][LABEL] is True
     done = world.export("--profiles", path, *options[6:])
