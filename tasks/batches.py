@@ -162,11 +162,11 @@ async def _may_send(session: ExportSession) -> MaySend:
     """Make sure that no other machine has taken the delivery over, as after a long pause.
 
     And that no run has begun meanwhile to deliver a newer snapshot, which this would overwrite.
-    Where a take-over cannot be heard of, what another machine has sent is looked for.
+    Where another may be at work all the same, what it has sent is looked for.
     """
     lease = session.lease
     for _ in range(LEASE_LOOKS):
-        if lease is None or lease.is_sure or session.stop is not None:
+        if lease is None or not lease.is_late or session.stop is not None:
             break
         await session.handover.sleep(1.0)  # the next renewal tells
     await stop_if_overtaken(session)

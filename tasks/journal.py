@@ -17,7 +17,8 @@ from tasks.step import step
 LOOK_EVERY_S = 3.0
 
 TAKEN_OVER = Stop(
-    "This run was paused for so long that another machine has taken over the delivery.",
+    "Another machine is at work on this delivery: it took over while this run was paused, or could "
+    "not ask Prefect's API for its turn.",
     can_continue=True,
 )
 

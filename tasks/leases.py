@@ -47,19 +47,33 @@ class Holder:
 
 
 class Lease:
-    """What somebody holds; without an id they go on alone, as Prefect's API did not answer."""
+    """What somebody holds; without an id they go on alone, as Prefect's API did not answer.
+
+    `is_contested` says that another machine may have been at work since this one saw what is done:
+    it was taken over from one that need not be dead, or only after this one had begun alone.
+    """
 
     def __init__(self, *, expires_s: float, clock: Callable[[], float]) -> None:
         self.variable_id: str | None = None
         self.is_lost = False
+        self.is_contested = False
         self.renewed_at = clock()
         self._expires_s = expires_s
         self._clock = clock
 
     @property
     def is_sure(self) -> bool:
-        """Say whether nobody can have taken over: it was renewed in time."""
-        return not self.is_lost and self._clock() - self.renewed_at < self._expires_s
+        """Say whether nobody else can be at work: it is held, and was renewed in time."""
+        return self._is_held and not self.is_contested and not self.is_late
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether somebody may have taken over, of which the next renewal tells."""
+        return self._is_held and self._clock() - self.renewed_at >= self._expires_s
+
+    @property
+    def _is_held(self) -> bool:
+        return self.variable_id is not None and not self.is_lost
 
 
 _NOT_PREFECT = "an answer that is not Prefect's"
@@ -107,8 +121,9 @@ async def shared_lease(
 
     Take it inside this machine's lock of the same name: what the same machine has left behind is
     then taken over at once. `while_waiting` is told who has it, before each further look; what it
-    raises ends the waiting. Where the API does not answer, the work goes on without a lease and
-    `on_trouble` is told; `on_lost` is told when somebody has taken over, as after a long pause.
+    raises ends the waiting. Where the API does not answer, `on_trouble` is told and the work goes on
+    without a lease, which is asked for again and again; `on_lost` is told when somebody else is seen
+    at work, as after a long pause or when the API is back.
     """
     lease = Lease(expires_s=expires_s, clock=clock)
     async with get_client() as client, AsyncExitStack() as held:
@@ -129,15 +144,14 @@ async def shared_lease(
                 "Prefect's API cannot tell whether another machine is at work on the same "
                 f"({error}); this run goes on."
             )
-        else:
-            await held.enter_async_context(
-                repeating(
-                    lambda: keeper.keep(on_lost),
-                    every_s=expires_s / RENEWALS,
-                    takes_s=ANSWER_TIMEOUT_S,
-                    sleep=sleep,
-                )
+        await held.enter_async_context(
+            repeating(
+                lambda: keeper.keep(on_lost),
+                every_s=expires_s / RENEWALS,
+                takes_s=ANSWER_TIMEOUT_S,
+                sleep=sleep,
             )
+        )
         yield lease
 
 
@@ -149,12 +163,19 @@ class _Sighting:
     holder: str = ""
     beat: tuple[str, int] | None = None
     unchanged_since: float = 0.0
+    is_alive: bool = False
 
     def see(self, value: _Value) -> None:
         """Note what the lease holds now."""
         self.holder = value.holder
-        if self.beat != (value.token, value.beat):
-            self.beat, self.unchanged_since = (value.token, value.beat), self.answered_at
+        beat = (value.token, value.beat)
+        self.is_alive = self.beat not in {None, beat}
+        if self.beat != beat:
+            self.beat, self.unchanged_since = beat, self.answered_at
+
+    def lose_sight(self) -> None:
+        """Let the holder's time begin anew: while nobody answers it cannot renew either."""
+        self.beat = None
 
 
 class _Keeper:
@@ -176,6 +197,7 @@ class _Keeper:
         self._lease = lease
         self._expires_s = expires_s
         self._answered_at = clock()
+        self._sighting = _Sighting(answered_at=clock())
         self._clock = clock
         self._sleep = sleep
         self._value = _Value(holder.name, holder.machine, uuid.uuid4().hex, beat=0)
@@ -186,23 +208,24 @@ class _Keeper:
         Raises:
             _Unanswered: the API does not answer as it should, and does not for a while.
         """
-        sighting = _Sighting(answered_at=self._clock())
+        sighting = self._sighting
         while True:
             try:
-                if await self._try_once(sighting):
+                if await self._try_once():
                     return
             except _Unanswered:
                 # Who is known to be at work is waited for longer than who may be.
                 patience_s = self._expires_s if sighting.holder else self._expires_s / RENEWALS
                 if self._clock() - sighting.answered_at >= patience_s:
                     raise
-                sighting.beat = None  # holders cannot renew either: their time begins anew
+                sighting.lose_sight()
             if sighting.holder:
                 while_waiting(sighting.holder)
             await self._sleep(self._expires_s / POLLS)
 
-    async def _try_once(self, sighting: _Sighting) -> bool:
+    async def _try_once(self) -> bool:
         """Create the lease, after removing one that nobody keeps any more."""
+        sighting = self._sighting
         if await self._create():
             return True
         found = await self._read()
@@ -216,14 +239,28 @@ class _Keeper:
         sighting.see(value)
         is_ours = value.machine == self._value.machine
         if is_ours or sighting.answered_at - sighting.unchanged_since >= self._expires_s:
+            self._lease.is_contested |= not is_ours
             await self._delete(found["id"])
             return await self._create()
         return False
 
+    async def _take_late(self) -> None:
+        """Take what could not be asked for before, unless another is seen at work."""
+        try:
+            if await self._try_once():
+                self._lease.is_contested = True
+            elif self._sighting.is_alive:
+                self._lease.is_lost = True
+        except _Unanswered:
+            self._sighting.lose_sight()
+
     async def keep(self, on_lost: Callable[[], None]) -> bool:
-        """Renew the lease, and say whether there is still one to renew."""
-        with suppress(_Unanswered):  # nobody can take over before they hear from it either
-            await self.renew()
+        """Renew the lease, or ask for it again, and say whether that is to go on."""
+        if self._lease.variable_id is None:
+            await self._take_late()
+        else:
+            with suppress(_Unanswered):  # nobody can take over before they hear from it either
+                await self.renew()
         if self._lease.is_lost:
             on_lost()
         return not self._lease.is_lost

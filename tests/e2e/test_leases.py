@@ -184,6 +184,7 @@ async def test_work_goes_on_when_the_api_is_gone(name: str) -> None:
             name, holder=Holder("a", "a"), on_trouble=told.append, expires_s=2.0
         ) as lease:
             assert lease.variable_id is None
+            assert not lease.is_sure
     (remark,) = told
     assert remark == (
         "Prefect's API cannot tell whether another machine is at work on the same (ConnectError); "

@@ -103,10 +103,23 @@ def lease(variables: Variables, machine: str, **more: Any) -> Any:
 
 async def test_lease_that_nobody_renews_is_taken_over_when_it_expires(variables: Variables) -> None:
     variables.put(NAME, "dead")
-    async with lease(variables, "a"):
+    async with lease(variables, "a") as held:
         assert 45.0 <= variables.now <= 48.0
         assert [one["value"]["holder"] for one in variables.stored.values()] == ["a"]
+        assert held.is_contested  # who is silent need not be dead
+        assert not held.is_sure
     assert variables.stored == {}
+
+
+@pytest.mark.parametrize("left_behind", [False, True], ids=["nobody's", "this machine's"])
+async def test_lease_that_no_other_machine_had_is_sure(
+    variables: Variables, left_behind: bool
+) -> None:
+    if left_behind:
+        variables.put(NAME, "a")
+    async with lease(variables, "a") as held:
+        assert (held.is_sure, held.is_contested) == (True, False)
+        assert variables.now == 0.0
 
 
 async def test_lease_that_is_renewed_is_waited_for(variables: Variables) -> None:
@@ -170,12 +183,14 @@ async def test_holder_that_fell_silent_is_sure_again_only_after_two_renewals(
         "x", holder=Holder("a", "a"), clock=variables.clock, sleep=sleep_until_told
     ) as held:
         await asyncio.sleep(0)
+        assert not held.is_late
         variables.now = 30.0
         await renew()
         variables.now = 70.0
         assert held.is_sure
         variables.now = 80.0
         assert not held.is_sure
+        assert held.is_late
         await renew()
         assert not held.is_sure
         variables.now = 91.0
@@ -185,6 +200,60 @@ async def test_holder_that_fell_silent_is_sure_again_only_after_two_renewals(
         await renew()
         assert held.is_lost
         assert not held.is_sure
+        assert not held.is_late
+
+
+@asynccontextmanager
+async def going_alone(variables: Variables) -> AsyncIterator[tuple[Lease, list[str]]]:
+    """Have a machine begin without the API, which is there again then."""
+    lost: list[str] = []
+    variables.is_away = True
+    async with lease(variables, "a", on_lost=lambda: lost.append("lost")) as held:
+        assert held.variable_id is None
+        assert (held.is_sure, held.is_late) == (False, False)
+        variables.is_away = False
+        yield held, lost
+
+
+async def let_pass(variables: Variables, seconds: float) -> None:
+    until = variables.now + seconds
+    while variables.now < until:
+        await asyncio.sleep(0)
+
+
+async def test_who_goes_alone_takes_the_lease_later_and_is_not_sure_all_the_same(
+    variables: Variables,
+) -> None:
+    async with going_alone(variables) as (held, lost):
+        await let_pass(variables, 100.0)
+        assert [one["value"]["holder"] for one in variables.stored.values()] == ["a"]
+        assert (held.is_sure, held.is_late, lost) == (False, False, [])
+    assert variables.stored == {}
+
+
+async def test_who_goes_alone_ends_where_another_is_at_work(variables: Variables) -> None:
+    async with going_alone(variables) as (held, lost):
+        variables.put(NAME, "alive")
+        variables.renews_by_itself = True
+        while not held.is_lost:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert lost == ["lost"]
+    assert [one["value"]["holder"] for one in variables.stored.values()] == ["alive"]
+
+
+async def test_who_goes_alone_takes_over_from_the_dead_however_often_the_api_is_away(
+    variables: Variables,
+) -> None:
+    async with going_alone(variables) as (held, lost):
+        variables.put(NAME, "silent")
+        began = variables.now
+        variables.outage = (began + 40.0, began + 70.0)
+        await let_pass(variables, 110.0)  # seen for 40 s and for 40 s, never for 45 in a row
+        assert [one["value"]["holder"] for one in variables.stored.values()] == ["silent"]
+        await let_pass(variables, 20.0)
+        assert [one["value"]["holder"] for one in variables.stored.values()] == ["a"]
+        assert (held.is_lost, lost) == (False, [])
 
 
 async def test_page_of_a_proxy_is_no_answer(variables: Variables) -> None:

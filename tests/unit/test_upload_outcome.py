@@ -57,6 +57,7 @@ class Sleeper:
     def __init__(self) -> None:
         self.now = 100.0
         self.lease = Lease(expires_s=45.0, clock=lambda: self.now)
+        self.lease.variable_id = "held"
         self.looks = 0
         self.session = ExportSession(REQUEST, Handover(sleep=self.sleep), datetime.now(UTC))
         self.session.lease = self.lease
@@ -79,6 +80,18 @@ async def test_batch_is_looked_for_where_nobody_can_say_who_has_the_lease() -> N
     machine = Sleeper()
     assert await _may_send(machine.session) is MaySend.UNLESS_FOUND
     assert machine.looks == LEASE_LOOKS
+
+
+@pytest.mark.parametrize("why", ["never held", "contested"])
+async def test_batch_is_looked_for_at_once_where_another_may_be_at_work(why: str) -> None:
+    machine = Sleeper()
+    machine.lease.renewed_at = machine.now
+    if why == "contested":
+        machine.lease.is_contested = True
+    else:
+        machine.lease.variable_id = None
+    assert await _may_send(machine.session) is MaySend.UNLESS_FOUND
+    assert machine.looks == 0
 
 
 async def test_batch_stays_where_another_machine_has_taken_over() -> None:
