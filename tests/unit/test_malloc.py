@@ -12,7 +12,7 @@ REFUSED = (
     "backfill --from 2026-03-02 --to 2026-03-01 --connection acme --list-id 1 --profiles "
     "{as_of}.parquet --segment Gold --segments-column Segments --email EMail"
 )
-FREED_MIB = 40
+FREED_MIB = 60
 SCRIPT = f"""
 import ctypes, sys, threading
 from contextlib import suppress
@@ -58,11 +58,11 @@ library.fflush(out)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told so")
 def test_backfill_hands_back_what_its_threads_have_freed() -> None:
     kept_mib, arenas = _measure(*REFUSED.split())
-    assert kept_mib < FREED_MIB / 2  # of gaps that importing has left, some are filled
+    assert kept_mib < 2 * FREED_MIB / 3  # of gaps that importing has left, some are filled
     assert arenas <= MOST_ARENAS
 
     kept_mib, arenas = _measure("--version")
-    assert kept_mib > FREED_MIB / 2, "glibc keeps little of its own now"
+    assert kept_mib > 2 * FREED_MIB / 3, "glibc keeps little of its own now"
     assert arenas > MOST_ARENAS, "glibc has few arenas of its own now"
 
 
