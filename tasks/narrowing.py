@@ -1,6 +1,7 @@
 """Narrow a refused batch down to the contacts at fault, so that they hold back nobody else."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -9,15 +10,18 @@ from pipeline import ContactBatch, halve
 from schemas.outcome import BatchState
 from tasks.session import ExportSession
 
-# One contact at fault among 39,999 takes 31 requests: two a halving. This many are two minutes at
-# the pace that the API allows, and a twenty-fifth of a day's quota.
+# One contact at fault among 39,999 takes 31 requests: two a halving. Each batch has as many of its
+# own, so that a hundred contacts at fault in one hold back nobody of another; beyond them all
+# batches together have this many, two minutes at the pace that the API allows.
+OWN_PART_REQUESTS = 40
 MOST_PART_REQUESTS = 400
 
 # As long as nothing of a batch is taken, large parts go first, as one of them may hold nobody at
-# fault. After so many refusals single contacts are tried, and after so many of these in vain it is
-# not the contacts.
+# fault. After so many refusals single contacts are tried from all over the batch, and after so many
+# of these in vain it is not the contacts: where half of them were at fault, one batch in four
+# billion would be taken for such.
 MOST_LARGE_REFUSALS = 14
-MOST_ALONE_UNPROVEN = 8
+MOST_ALONE_UNPROVEN = 32
 
 _ABOUT_CONTENTS = frozenset(
     {
@@ -25,6 +29,11 @@ _ABOUT_CONTENTS = frozenset(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
+)
+
+OUT_OF_REQUESTS_NOTE = (
+    "Looking for the contacts at fault ended, as it has taken all requests that a run spends on "
+    "it; the parts that are left are reported as refused."
 )
 
 Upload = Callable[[ContactBatch], Awaitable[RequestRefused | None]]
@@ -45,6 +54,7 @@ class Narrowing:
         self._enter = enter
         self._unproven: list[tuple[ContactBatch, list[ContactBatch]]] = []
         self._refusal: RequestRefused | None = None
+        self._spent = 0
 
     async def deliver(self, whole: ContactBatch) -> None:
         """Upload a batch; where it is refused its halves, down to the contacts at fault.
@@ -52,9 +62,12 @@ class Narrowing:
         Those refused alone count as rejected once another part of their batch was taken.
         """
         waiting, alone, refusals = [whole], list[ContactBatch](), 0
+        sides = random.Random(whole.digest)  # noqa: S311 -- no secret: the same batch, the same contacts
         while waiting and self._session.stop is None:
-            part = self._choose(waiting, refusals)
+            part = max(waiting, key=lambda one: one.rows)
             waiting.remove(part)
+            if refusals >= MOST_LARGE_REFUSALS and not self._has_arrived(whole.number):
+                part = await self._single_out(part, waiting, sides)
             refusal = await self._upload(part)
             if refusal is None:
                 continue
@@ -65,20 +78,18 @@ class Narrowing:
             elif part.rows == 1:
                 alone.append(part)
                 if len(alone) >= MOST_ALONE_UNPROVEN and not self._has_arrived(whole.number):
+                    self._spend(-len(waiting))
                     self._take_back(whole)
                     return
-            elif self._session.parts_sent >= MOST_PART_REQUESTS:
+            elif self._has_spent_all():
                 self._give_up(part)
-                self._session.note(
-                    f"Looking for the contacts at fault ended after {MOST_PART_REQUESTS:,} "
-                    "requests; the parts that are left are reported as refused."
-                )
+                self._session.note(OUT_OF_REQUESTS_NOTE)
             else:
                 self._session.note(
                     f"Batch {whole.number} was refused (status {refusal.status}): it is halved to "
                     "find the contacts at fault."
                 )
-                waiting[:0] = await self._halve(part)
+                waiting += await self._halve(part)
         if self._has_arrived(whole.number):
             self._reject(alone)
         elif alone:
@@ -101,10 +112,16 @@ class Narrowing:
             del self._session.batches[part.number, part.first]
             self._session.refused.append(part.first)
 
-    def _choose(self, waiting: list[ContactBatch], refusals: int) -> ContactBatch:
-        if self._has_arrived(waiting[0].number):
-            return waiting[0]
-        return (max if refusals < MOST_LARGE_REFUSALS else min)(waiting, key=lambda one: one.rows)
+    async def _single_out(
+        self, part: ContactBatch, waiting: list[ContactBatch], sides: random.Random
+    ) -> ContactBatch:
+        """Halve a part down to one of its contacts, sending nothing; the others wait."""
+        while part.rows > 1:
+            halves = await self._halve(part)
+            self._spend(-1)
+            part = halves.pop(sides.randrange(len(halves)))
+            waiting += halves
+        return part
 
     def _is_pointless(self) -> bool:
         return self._session.halving_is_pointless and not self._has_arrived()
@@ -113,8 +130,18 @@ class Narrowing:
         halves = await asyncio.to_thread(halve, part)
         del self._session.batches[part.number, part.first]
         unsent = [half for half in halves if not self._enter(half)]
-        self._session.parts_sent += len(unsent)
+        self._spend(len(unsent))
         return unsent
+
+    def _spend(self, requests: int) -> None:
+        """Count the requests that parts will take, or those that they did not take after all."""
+        before = max(self._spent, OWN_PART_REQUESTS)
+        self._spent += requests
+        self._session.part_requests += max(self._spent, OWN_PART_REQUESTS) - before
+
+    def _has_spent_all(self) -> bool:
+        is_own_spent = self._spent >= OWN_PART_REQUESTS
+        return is_own_spent and self._session.part_requests >= MOST_PART_REQUESTS
 
     def _take_back(self, whole: ContactBatch) -> None:
         """List a batch as refused as a whole: nothing of it was taken, whoever was in it."""

@@ -55,7 +55,8 @@ class Handover:
     with its rejects in `report_dir`; the window begins with `started_at`, where it is given; the
     listeners are told how the run goes on, and `on_outcome` what came of it, also when it was
     stopped. With `ends_when_stopped` a run that is cancelled ends by itself, with its outcome;
-    else it tells its outcome and lets the cancellation go on. `clock` is in epoch seconds.
+    else it tells its outcome and lets the cancellation go on. With `on_cancel`, which is told of
+    it, the run itself looks whether it is cancelled in Prefect. `clock` is in epoch seconds.
     """
 
     started_at: datetime | None = None
@@ -65,6 +66,7 @@ class Handover:
     on_event: Callable[[ApiEvent], None] = lambda _event: None
     on_note: Callable[[str], None] = lambda _remark: None
     on_outcome: Callable[[ExportOutcome], None] = lambda _outcome: None
+    on_cancel: Callable[[], None] | None = None
     ends_when_stopped: bool = False
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -90,9 +92,12 @@ class ExportSession:
         role_addresses: how many contacts of a batch, by its number, have the address of a role.
         refused: positions in the delivery of the contacts refused one by one.
         one_line_each: batches whose contacts are a line each, so that lines name contacts.
-        parts_sent: requests spent on parts of refused batches.
+        part_requests: spent on parts of refused batches, beyond what each has of its own.
         halving_is_pointless: everything was refused, whoever was in it.
         has_waited: an import was still under way during this run.
+        has_told_refusals: the reports name who was refused.
+        is_through: all steps are taken, so that a stop has nothing left to stop.
+        outcome: what the run came to, once that is told.
         api_url: the service that the run talks to, once it does.
         past: which export the run is of on Prefect's side, and how its runs before went.
         told: the stages that Prefect has been told of.
@@ -123,12 +128,15 @@ class ExportSession:
     role_addresses: dict[int, int] = field(default_factory=dict)
     refused: list[int] = field(default_factory=list)
     one_line_each: set[BatchKey] = field(default_factory=set)
-    parts_sent: int = 0
+    part_requests: int = 0
     halving_is_pointless: bool = False
     not_imported_path: Path | None = None
     all_cut: bool = False
     has_waited: bool = False
     has_ended_well: bool = False
+    has_told_refusals: bool = False
+    is_through: bool = False
+    outcome: ExportOutcome | None = None
     stop: Stop | None = None
     api_url: str = ""
     past: ExportPast | None = None

@@ -10,6 +10,7 @@ import pytest
 import sandbox
 import tasks.narrowing
 from sandbox import Fault, SandboxSettings
+from tasks.narrowing import OUT_OF_REQUESTS_NOTE
 from tests.conftest import FLAGGED, Commands, Finished, PrefectServer, World, connect
 
 BAD = "bad.row@example.com"
@@ -147,7 +148,8 @@ def test_everything_refused_fails_the_run_and_rejects_nobody(world: World, tmp_p
 def test_search_for_contacts_at_fault_is_bounded(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.narrowing, "MOST_PART_REQUESTS", 4)
+    monkeypatch.setattr(tasks.narrowing, "OWN_PART_REQUESTS", 1)
+    monkeypatch.setattr(tasks.narrowing, "MOST_PART_REQUESTS", 3)
     good = emails(world, 30)
     write_profiles(tmp_path, [*good[:29], BAD, good[29]])
     done = export(world, tmp_path)
@@ -157,7 +159,7 @@ def test_search_for_contacts_at_fault_is_bounded(
     states = [batch["state"] for batch in done.document["batches"]]
     assert states.count("refused") == 1
     assert sum(batch["rows"] for batch in done.document["batches"]) == 31
-    assert any("ended after 4 requests" in note for note in done.document["notes"])
+    assert OUT_OF_REQUESTS_NOTE in done.document["notes"]
     monkeypatch.undo()
     finished = export(world, tmp_path)
     assert finished.code == 0, finished.err

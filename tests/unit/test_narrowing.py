@@ -10,7 +10,7 @@ from pipeline.batches import digest_of
 from pipeline.outcome import Stop
 from schemas.export import ExportRequest
 from schemas.outcome import BatchOutcome, BatchState
-from tasks.narrowing import MOST_PART_REQUESTS, Narrowing
+from tasks.narrowing import MOST_PART_REQUESTS, OWN_PART_REQUESTS, Narrowing
 from tasks.session import ExportSession, Handover
 
 pytestmark = pytest.mark.anyio
@@ -19,11 +19,14 @@ pytestmark = pytest.mark.anyio
 class Service:
     """Takes every file but those that hold one of some contacts."""
 
-    def __init__(self, rows: int, bad: set[int]) -> None:
+    def __init__(
+        self, rows: int, bad: set[int], *, number: int = 1, beside: "Service | None" = None
+    ) -> None:
         request = ExportRequest(
             connection="c", list_id="l", profiles="p", segments=("s",), email="e"
         )
-        self.session = ExportSession(request, Handover(), datetime.now(UTC))
+        own = ExportSession(request, Handover(), datetime.now(UTC))
+        self.session = beside.session if beside else own
         self.bad = {f"p{n}@x" for n in bad}
         self.taken: list[str] = []
         self.requests = 0
@@ -31,7 +34,8 @@ class Service:
         self.status = 400
         emails = [f"p{n}@x" for n in range(rows)]
         body = "\r\n".join(["email", *emails, ""]).encode()
-        self.whole = ContactBatch(1, 0, rows, body, digest_of(body))
+        first = beside.whole.rows if beside else 0
+        self.whole = ContactBatch(number, first, rows, body, digest_of(body))
         self.narrowing = Narrowing(self.session, upload=self.upload, enter=self.enter)
 
     def enter(self, batch: ContactBatch) -> bool:
@@ -100,6 +104,47 @@ async def test_many_spread_contacts_at_fault_do_not_pass_for_a_refusal_of_all() 
     assert len(service.taken) == 360
 
 
+SCATTERED = set(range(1_000, 39_999, 2_500))
+
+
+@pytest.mark.parametrize(
+    ("bad", "least_taken"),
+    [
+        (SCATTERED | set(range(14_823, 15_023)), 39_000),
+        (SCATTERED | set(range(20_000)), 18_000),
+        (set(range(0, 39_999, 2)), 1),
+        (set(range(39_999)) - {7}, 0),
+    ],
+    ids=["a cluster among scattered ones", "the first half", "every other", "all but one"],
+)
+async def test_contacts_at_fault_all_over_a_batch_hold_back_few_others(
+    bad: set[int], least_taken: int
+) -> None:
+    service = Service(39_999, bad)
+    await service.run()
+    assert len(service.taken) >= least_taken
+    assert service.requests <= OWN_PART_REQUESTS + MOST_PART_REQUESTS + 2
+    assert set(service.session.refused) <= bad
+    assert service.rows_in_batches() + len(service.session.refused) == 39_999
+    assert ((1, 0) in service.session.batches) or service.taken
+
+
+async def test_contacts_at_fault_in_one_batch_leave_requests_to_find_those_in_another() -> None:
+    full = Service(20_000, set(range(0, 20_000, 20)))
+    await full.run()
+    assert full.session.part_requests >= MOST_PART_REQUESTS
+    other = Service(39_999, {12_345}, number=2, beside=full)
+    await other.run()
+    assert other.session.refused[-1] == 20_000 + 12_345
+    assert len(other.taken) == 39_998
+
+
+async def test_requests_that_parts_of_a_hopeless_batch_did_not_take_are_left_to_others() -> None:
+    service = Service(39_999, set(range(39_999)))
+    await service.run()
+    assert service.session.part_requests <= service.requests
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 40, 39_999])
 async def test_batch_of_which_nothing_is_taken_is_refused_as_a_whole(rows: int) -> None:
     service = Service(rows, set(range(rows)))
@@ -115,7 +160,7 @@ async def test_search_ends_within_its_requests_and_leaves_what_is_unclear_refuse
     bad = set(range(0, 20_000, 20))
     service = Service(20_000, bad)
     await service.run()
-    assert service.requests <= MOST_PART_REQUESTS + 20
+    assert service.requests <= OWN_PART_REQUESTS + MOST_PART_REQUESTS + 2
     assert set(service.session.refused) <= bad
     assert service.states == {BatchState.COMPLETED, BatchState.REFUSED}
     assert service.rows_in_batches() + len(service.session.refused) == 20_000
