@@ -114,6 +114,7 @@ async def shared_lease(
     on_lost: Callable[[], None] = lambda: None,
     on_trouble: Callable[[str], None] = lambda _remark: None,
     expires_s: float = EXPIRES_S,
+    patience_s: float | None = None,
     clock: Callable[[], float] = elapsed_s,
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[Lease]:
@@ -121,9 +122,10 @@ async def shared_lease(
 
     Take it inside this machine's lock of the same name: what the same machine has left behind is
     then taken over at once. `while_waiting` is told who has it, before each further look; what it
-    raises ends the waiting. Where the API does not answer, `on_trouble` is told and the work goes on
-    without a lease, which is asked for again and again; `on_lost` is told when somebody else is seen
-    at work, as after a long pause or when the API is back.
+    raises ends the waiting. Where the API does not answer for `patience_s`, `on_trouble` is told,
+    which may raise; else the work goes on without a lease, which is asked for again and again.
+    `on_lost` is told when somebody else is seen at work, as after a long pause or when the API is
+    back.
     """
     lease = Lease(expires_s=expires_s, clock=clock)
     async with get_client() as client, AsyncExitStack() as held:
@@ -138,7 +140,7 @@ async def shared_lease(
         )
         held.push_async_callback(keeper.release)
         try:
-            await keeper.take(while_waiting)
+            await keeper.take(while_waiting, patience_s)
         except _Unanswered as error:
             on_trouble(
                 "Prefect's API cannot tell whether another machine is at work on the same "
@@ -202,7 +204,7 @@ class _Keeper:
         self._sleep = sleep
         self._value = _Value(holder.name, holder.machine, uuid.uuid4().hex, beat=0)
 
-    async def take(self, while_waiting: Callable[[str], None]) -> None:
+    async def take(self, while_waiting: Callable[[str], None], patience_s: float | None) -> None:
         """Return when the lease is ours.
 
         Raises:
@@ -215,8 +217,9 @@ class _Keeper:
                     return
             except _Unanswered:
                 # Who is known to be at work is waited for longer than who may be.
-                patience_s = self._expires_s if sighting.holder else self._expires_s / RENEWALS
-                if self._clock() - sighting.answered_at >= patience_s:
+                own_s = self._expires_s if sighting.holder else self._expires_s / RENEWALS
+                waits_s = own_s if patience_s is None else patience_s
+                if self._clock() - sighting.answered_at >= waits_s:
                     raise
                 sighting.lose_sight()
             if sighting.holder:

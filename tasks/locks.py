@@ -72,12 +72,13 @@ async def sole_lock(
     on_lost: Callable[[], None] = lambda: None,
     on_trouble: Callable[[str], None] = lambda _remark: None,
     expires_s: float = EXPIRES_S,
+    patience_s: float | None = None,
 ) -> AsyncIterator[Lease | None]:
     """Hold a lock over all machines that share a Prefect server, else over this machine.
 
     `while_waiting` is told who has it, before each further try; what it raises ends the waiting.
-    A machine that dies with the lock frees it `expires_s` later; `on_lost` and `on_trouble` are
-    those of `shared_lease`.
+    A machine that dies with the lock frees it `expires_s` later; the other arguments are those of
+    `shared_lease`.
 
     Raises:
         SharedFolderUnusable: there is no place to share.
@@ -93,6 +94,7 @@ async def sole_lock(
             on_lost=on_lost,
             on_trouble=on_trouble,
             expires_s=expires_s,
+            patience_s=patience_s,
         ) as lease:
             yield lease
 

@@ -16,12 +16,14 @@ from constant_contact import (
     Tokens,
 )
 from tasks.connection_block import connection_slug, load_connection
+from tasks.leases import Lease
 from tasks.locks import sole_lock
 from tasks.sign_in_record import SignInRecord, read_sign_in, write_sign_in
 from tasks.vaults import KeptSecrets, Vault, vault_of
 
 TOKEN_LOCK_EXPIRES_S = 20.0  # a refresh takes a second or two, and is renewed meanwhile
 LONGEST_TURN_S = 120.0  # of others; who takes longer to renew a sign-in has stopped
+PREFECT_PATIENCE_S = 90.0  # a server on SQLite waits up to a minute for its own file
 
 
 class ConnectionTokenStore:
@@ -40,6 +42,7 @@ class ConnectionTokenStore:
         self._before = SignInRecord()  # what was known when the first renewal under the lock began
         self._has_begun = False
         self._loaded: Tokens | None = None
+        self._lease: Lease | None = None
 
     async def load(self) -> Tokens:
         """Return the tokens kept last.
@@ -59,8 +62,11 @@ class ConnectionTokenStore:
 
         Raises:
             VaultUnusable: the token that comes in its place could not be kept.
-            SignInOutOfReach: Prefect's API does not answer.
+            SignInOutOfReach: Prefect's API does not answer, or not whose turn it is.
+            SignInUnavailable: another machine has taken over.
         """
+        if self._lease is not None:
+            _require_turn(self._lease)
         if self._has_begun:
             return
         await (await self._vault()).require_writable()
@@ -103,16 +109,20 @@ class ConnectionTokenStore:
         Raises:
             SignInExpired: with the reason, as far as it is known, and how to sign in again.
             SignInUnavailable: another has been at it for so long that it cannot be alive.
+            SignInOutOfReach: Prefect's API does not say whose turn it is.
         """
-        async with self.take_turn():
+        async with self.take_turn() as self._lease:
             self._before, self._has_begun = SignInRecord(), False
             try:
                 yield
             except SignInExpired as error:
                 raise await self._explain(error) from error
 
-    def take_turn(self) -> AbstractAsyncContextManager[object]:
-        """Hold the lock of this connection's tokens, for whatever else changes them."""
+    def take_turn(self) -> AbstractAsyncContextManager[Lease | None]:
+        """Hold the lock of this connection's tokens, for whatever else changes them.
+
+        Nobody goes on without it, other than with a delivery: a refresh token works once.
+        """
         gives_up_at = self._clock() + LONGEST_TURN_S
 
         def check_turn(holder: str) -> None:
@@ -122,8 +132,15 @@ class ConnectionTokenStore:
                     f"({holder}); end it if it hangs, and run again."
                 )
 
+        def refuse(_remark: str) -> None:
+            raise _turn_unknown()
+
         return sole_lock(
-            f"token-{self.slug}", while_waiting=check_turn, expires_s=TOKEN_LOCK_EXPIRES_S
+            f"token-{self.slug}",
+            while_waiting=check_turn,
+            on_trouble=refuse,
+            expires_s=TOKEN_LOCK_EXPIRES_S,
+            patience_s=PREFECT_PATIENCE_S,
         )
 
     async def _vault(self) -> Vault:
@@ -149,3 +166,21 @@ class ConnectionTokenStore:
             status=error.status,
             error_key=error.error_key,
         )
+
+
+def _require_turn(lease: Lease) -> None:
+    """Make sure that no other machine has taken over, as after a long pause."""
+    if lease.is_lost:
+        raise SignInUnavailable(
+            "Another machine renews this connection's sign-in, as this one stood still meanwhile; "
+            "run again."
+        )
+    if lease.is_late:
+        raise _turn_unknown()
+
+
+def _turn_unknown() -> SignInOutOfReach:
+    return SignInOutOfReach(
+        "Prefect's API does not say whether another machine is renewing this connection's sign-in; "
+        "run again when it answers."
+    )
