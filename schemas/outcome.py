@@ -104,15 +104,17 @@ class BatchOutcome(BaseModel):
 
         The contract calls `person_count` "the total number of contacts in the import file" and
         does not say whether those with errors, or unsubscribed, are among them: each reading is
-        accepted. Without a `person_count` nothing can be said against the import.
+        accepted. Without a `person_count` only a total that is too small speaks against the import.
         """
-        if self.state is not BatchState.COMPLETED or self.person_count is None:
+        if self.state is not BatchState.COMPLETED:
             return 0
         total = self.items_total_count
         # "The total number of rows, including the header row, in the import file": fewer than its
-        # contacts alone were not all read. Fewer than `person_count` is no count of rows.
-        if total is not None and self.person_count <= total < self.rows:
+        # contacts alone were not all read. Fewer than `person_count`, or none, is no count of rows.
+        if total and (self.person_count or 0) <= total < self.rows:
             return self.rows + 1 - total
+        if self.person_count is None:
+            return 0
         reported = {0, self._errors, self._unsubscribed, self._errors + self._unsubscribed}
         missing = self.rows - self.person_count
         return 0 if missing in reported else max(0, missing - self._errors - self._unsubscribed)

@@ -1,12 +1,12 @@
 """Wait until Constant Contact has imported what was uploaded."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from constant_contact import Activity, ConstantContactError, Trouble, wait_for_activities
 from pipeline.outcome import Stop
 from schemas.outcome import BatchState
 from tasks.batches import note_named_lines, update_batch
+from tasks.counters import ask_for_counters
 from tasks.session import ExportSession, Progress, Stage, current_session
 from tasks.step import step
 from tasks.stops import explain_stop
@@ -94,8 +94,7 @@ async def _ask_for_missing_counters(session: ExportSession) -> None:
     for key, batch in session.batches.items():
         if batch.state is not BatchState.COMPLETED or batch.person_count is not None:
             continue
-        with suppress(ConstantContactError):  # the import is done, whether it can be counted or not
-            activity = await session.require_client().get_activity(str(batch.activity_id))
+        if (activity := await ask_for_counters(session, str(batch.activity_id))) is not None:
             session.batches[key] = update_batch(batch, activity)
             note_named_lines(session, key, activity)
         if session.batches[key].person_count is None:

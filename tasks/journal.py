@@ -1,16 +1,17 @@
 """Read back from Constant Contact what earlier runs of the same delivery got accepted."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from constant_contact import Activity, ActivityState, ConstantContactError, WindowClosed
+from constant_contact import Activity, ActivityState, WindowClosed
 from pipeline import BatchName, parse_batch_file_name
 from pipeline.outcome import Stop
 from schemas.outcome import BatchOutcome
 from schemas.plan import PlannedBatch
+from tasks.counters import ask_for_counters
 from tasks.locks import sole_lock
-from tasks.sending import clear_mark, read_cut_off_repeat, seconds_unsettled
+from tasks.sending import LATE_SHOW_S, clear_mark, read_cut_off_repeat, seconds_unsettled
 from tasks.session import ExportSession, current_session
 from tasks.step import step
 
@@ -46,12 +47,15 @@ async def consult_journal(session: ExportSession, *, is_to_send: bool = True) ->
     """Find what is accepted of a delivery, and which repeat of it is to be sent."""
     session.cut_off_repeat = read_cut_off_repeat(session)
     seen = await read_entries(session)
-    while is_to_send and (wait_s := seconds_unsettled(session)) > 0:
+    waited_s = 0.0  # the clock may be set back meanwhile
+    while is_to_send and waited_s < LATE_SHOW_S and (left_s := seconds_unsettled(session)) > 0:
         session.note(
             "An earlier run was cut off while it was sending: what it got accepted may show late, "
             "so this one looks again before it sends."
         )
-        await session.handover.sleep(min(wait_s, LOOK_EVERY_S))
+        pause_s = min(left_s, LOOK_EVERY_S)
+        await session.handover.sleep(pause_s)
+        waited_s += pause_s
         seen = await read_entries(session)
     take_over(session, [(name, await _count(session, activity)) for name, activity in seen])
     session.has_read_journal = True
@@ -71,8 +75,7 @@ async def read_entries(session: ExportSession) -> list[Entry]:
 async def _count(session: ExportSession, activity: Activity) -> Activity:
     """Ask for the counters of an import that the collection leaves out: it may have lost rows."""
     if activity.state is ActivityState.COMPLETED and activity.counters.person is None:
-        with suppress(ConstantContactError):  # the import is done, be it counted or not
-            return await session.require_client().get_activity(activity.activity_id)
+        return await ask_for_counters(session, activity.activity_id) or activity
     return activity
 
 

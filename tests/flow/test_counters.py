@@ -179,6 +179,25 @@ def test_counters_that_are_never_given_are_told_as_a_note(world: World, profiles
     assert "could not be compared" in done.document["notes"][0]
 
 
+def test_answer_that_leaves_out_the_state_as_well_undoes_no_import(
+    world: World, profiles: Path
+) -> None:
+    world.box.script(
+        Fault(operation="activities", kind="missing", fields=("status",), repeat=50),
+        Fault(
+            operation="activity",
+            kind="missing",
+            fields=("state", "status", "percent_done", "completed_at"),
+            repeat=50,
+        ),
+    )
+    done = export(world, profiles)
+    assert done.code == 0, done.err
+    assert done.document["status"] == "completed"
+    assert "could not be compared" in done.document["notes"][0]
+    assert export(world, profiles).document["status"] == "nothing_to_do"
+
+
 def test_counters_that_the_collection_leaves_out_are_asked_for(
     world: World, profiles: Path
 ) -> None:

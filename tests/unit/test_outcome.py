@@ -87,6 +87,10 @@ def test_completed_is_not_called_success_when_constant_contact_refused_contacts(
         (batch(person=57, correctable=3), 40, 57),
         (batch(person=0), 100, 0),
         (batch(person=None), 0, 100),
+        (batch(person=None, total=61), 40, 60),
+        (batch(person=None, total=101), 0, 100),
+        (batch(person=None, total=0), 0, 100),
+        (batch(person=0, total=0), 100, 0),
         (batch(person=95, unsubscribed=10, total=96), 5, 85),  # cut off, person_count all rows
         (batch(person=85, unsubscribed=10, total=96), 5, 85),  # cut off, person_count those taken
         (batch(person=90, unsubscribed=10, total=91), 10, 80),

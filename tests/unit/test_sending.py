@@ -7,7 +7,8 @@ import pytest
 
 from pipeline import ContactBatch
 from schemas.export import ExportRequest
-from tasks import sending
+from tasks import journal, sending
+from tasks.journal import LOOK_EVERY_S, consult_journal
 from tasks.sending import (
     LATE_SHOW_S,
     clear_mark,
@@ -64,6 +65,26 @@ def test_cleared_mark_is_settled_at_once(session: ExportSession) -> None:
     mark_sending(session)
     clear_mark(session)
     assert seconds_unsettled(session) == 0
+
+
+async def test_clock_that_is_set_back_makes_nobody_wait_longer(
+    session: ExportSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(wait_s: float) -> None:
+        slept.append(wait_s)
+        clock.now += wait_s
+
+    async def see_nothing(_session: ExportSession) -> list[journal.Entry]:
+        return []
+
+    monkeypatch.setattr(journal, "read_entries", see_nothing)
+    session.handover = Handover(clock=clock, sleep=sleep)
+    mark_sending(session)
+    clock.now -= 3_600
+    await consult_journal(session)
+    assert LATE_SHOW_S <= sum(slept) < LATE_SHOW_S + LOOK_EVERY_S
 
 
 def test_mark_tells_which_repeat_was_cut_off(session: ExportSession) -> None:
