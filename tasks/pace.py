@@ -7,6 +7,7 @@ for another, at most four requests of all machines start in any second.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -112,8 +113,10 @@ class GlobalLimit:
                 continue
             self._granted_at = answered_at
             took_s = self._granted_at - asked_at
+            # Of the first nobody knows whether it came late, unless it cannot have.
+            quickest_s = 0.0 if math.isinf(self._quickest_s) else min(self._quickest_s, took_s)
             self._quickest_s = min(self._quickest_s, took_s)
-            if took_s <= self._quickest_s + LATEST_GRANT_S or late >= MOST_LATE_GRANTS:
+            if took_s <= quickest_s + LATEST_GRANT_S or late >= MOST_LATE_GRANTS:
                 return
             late += 1
 

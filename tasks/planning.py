@@ -32,10 +32,12 @@ async def plan_export(session: ExportSession) -> ExportPlan:
         import_s=await _expect_import_s(session, batches),
         window_s=session.request.window_minutes * 60,
     )
-    quota = forecast_quota(
-        requests.needed, used=requests.used_today, daily=requests.daily, now=session.now()
-    )
-    overtaken = await find_overtaken(session) if requests.uploads else ""
+    overtaken, quota = "", None
+    if requests.uploads:  # else a run has nothing to do, however little is left of the day
+        overtaken = await find_overtaken(session)
+        quota = forecast_quota(
+            requests.needed, used=requests.used_today, daily=requests.daily, now=session.now()
+        )
     obstacle = overtaken or quota or _find_obstacle(time)
     prepared = session.require_prepared()
     verdicts = prepared.verdicts

@@ -10,6 +10,7 @@ import pytest
 import tasks.batches
 from constant_contact import REQUEST_LIMIT_BYTES, MachinePacer
 from sandbox import Fault
+from tasks.quota import DailyQuota
 from tests.conftest import Finished, World
 
 
@@ -106,6 +107,22 @@ def test_plan_that_cannot_be_done_in_the_window_says_so(
     planned = plan("--again", "--window-minutes", "0.001", "--json")
     assert planned.code == 1, planned.out
     assert "--window-minutes" in planned.document["obstacle"]
+
+
+def test_plan_of_a_complete_delivery_needs_no_quota(
+    world: World, profiles: Path, plan: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(world, profiles)
+
+    async def tell_nobody(_quota: DailyQuota) -> None:
+        """Other tests share the API key, whose count is kept."""
+
+    monkeypatch.setattr(DailyQuota, "publish", tell_nobody)
+    monkeypatch.setattr(MachinePacer, "used_today", lambda _pacer: 9_999)
+    planned = plan("--json")
+    assert planned.code == 0, planned.out
+    assert not planned.document["obstacle"]
+    assert run(world, profiles)["status"] == "nothing_to_do"
 
 
 def test_export_that_does_not_fit_into_the_quota_is_refused_before_it_starts(

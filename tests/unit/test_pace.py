@@ -13,6 +13,7 @@ from constant_contact import MachinePacer
 from tasks.pace import (
     ASK_AGAIN_S,
     GRANT_INTERVAL_S,
+    LATEST_GRANT_S,
     PATIENCE_S,
     GlobalLimit,
     LimitMissing,
@@ -203,6 +204,14 @@ async def test_grant_that_came_back_late_is_given_up_for_another() -> None:
     assert len(server.granted_at) == 7
     came_back_at = server.granted_at[3] + 0.6
     assert min(abs(used - came_back_at) for used in used_at) > 0.2
+
+
+async def test_first_grant_is_given_up_when_it_may_have_come_back_late() -> None:
+    time = Time()
+    server = Server(time, took_s=lambda n: 1.2 if n == 0 else 0.01)
+    await server.limit().grant()
+    assert len(server.granted_at) == 2
+    assert time.now - server.granted_at[1] < LATEST_GRANT_S
 
 
 async def test_grants_that_are_always_late_are_used_at_last() -> None:
