@@ -88,7 +88,7 @@ def _tell(
     name = account.organization_name or "an account without a name"
     place = f", {account.address}" if account.address else ""
     console.print(
-        f"✓ Connected “{slug}” to {name}{place} ({account.encoded_account_id or 'no id'}). "
+        f"✓ Connected “{slug}” to {name}{place} ({account.encoded_account_id}). "
         f"Who may use it: {', '.join(connection.may_use)}.",
         highlight=False,
         markup=False,

@@ -74,7 +74,7 @@ async def save_and_check(
     except ConstantContactError as error:
         raise CommandFailed(f"{error} {store.what_was_saved}") from error
     about = {
-        "account_id": account.encoded_account_id or "",
+        "account_id": account.encoded_account_id,
         "account_name": account.organization_name or "",
     }
     async with store.take_turn():
@@ -98,10 +98,10 @@ def require_scopes(granted: Granted) -> None:
 
 def _require_same_account(connection: ConstantContactConnection, account: Account) -> None:
     """Refuse a new sign-in to another account: the lists of saved exports are not in it."""
-    found = account.encoded_account_id or ""
+    found = account.encoded_account_id
     if connection.account_id and found != connection.account_id:
         raise AccessDenied(
             f"You have signed in to another account ({account.organization_name or 'no name'}, "
-            f"{found or 'no id'}) than this connection's ({connection.account_name or 'no name'}, "
+            f"{found}) than this connection's ({connection.account_name or 'no name'}, "
             f"{connection.account_id}). Sign in to that one, or connect under another name."
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cli.errors import CommandRefused
 from cli.sign_in import SignInWay
+from constant_contact import InsecureAddress, parse_base_url
 from tasks.connection_block import ConstantContactConnection, connection_slug
 from tasks.errors import VaultUnusable
 from tasks.permission import os_user
@@ -65,13 +66,25 @@ def check_form(form: ConnectionForm) -> None:
     """Refuse what is wrong whether there is a connection of that name or not.
 
     Raises:
-        CommandRefused: the name is none, or a file cannot be read.
+        CommandRefused: the name is none, an address leads nowhere safe, or a file cannot be read.
     """
     if not connection_slug(form.name):
         raise CommandRefused(f"The name {form.name!r} holds no letter or digit; choose another.")
+    _check_address(form.api_url, "API address", "--api-url")
+    _check_address(form.auth_url, "sign-in address", "--auth-url")
     for file in (form.client_secret_file, form.refresh_token_file):
         if file is not None:
             read_secret(file)
+
+
+def _check_address(address: str, name: str, option: str) -> None:
+    """Refuse an address that tokens may not travel to: before somebody signs in for it."""
+    if not address:
+        return
+    try:
+        parse_base_url(address, name=name)
+    except InsecureAddress as error:
+        raise CommandRefused(f"{error} Correct {option}.") from error
 
 
 def fill_in(form: ConnectionForm, *, agreed_by: str = "") -> ConstantContactConnection:

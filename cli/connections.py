@@ -67,7 +67,7 @@ def try_out(name: str, *, as_json: bool) -> None:
         return
     called = account.organization_name or "an account without a name"
     sys.stdout.write(
-        f"✓ “{slug}” works: it reaches {called} ({account.encoded_account_id or 'no id'}), and "
+        f"✓ “{slug}” works: it reaches {called} ({account.encoded_account_id}), and "
         "may import contacts.\n"
     )
 

@@ -1,6 +1,6 @@
 """A client of the Constant Contact V3 API: requests, retries, rate, OAuth, activities."""
 
-from constant_contact._addresses import API_URL, AUTH_URL
+from constant_contact._addresses import API_URL, AUTH_URL, parse_base_url
 from constant_contact._client import ConstantContact
 from constant_contact._credentials import Credentials, MemoryTokenStore, Tokens, TokenStore
 from constant_contact._errors import (
@@ -29,6 +29,7 @@ from constant_contact._errors import (
     WindowClosed,
 )
 from constant_contact._events import ApiEvent, EventKind
+from constant_contact._finishing import wait_for_finishing
 from constant_contact._http import Timeouts
 from constant_contact._imports import REQUEST_LIMIT_BYTES, MaySend, Patience, framing_bytes
 from constant_contact._models import (
@@ -122,7 +123,9 @@ __all__ = [
     "begin_browser_sign_in",
     "check_page_address",
     "framing_bytes",
+    "parse_base_url",
     "phrase_quota_return",
     "read_redirect",
     "wait_for_activities",
+    "wait_for_finishing",
 ]

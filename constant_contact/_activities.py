@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from constant_contact._addresses import encode_segment
@@ -45,7 +46,12 @@ async def get_activity(session: Session, activity_id: str) -> Activity:
             raise MalformedAnswer(
                 f"Constant Contact's answer about activity {activity_id} holds no id; run again."
             )
-        return activity
+        if activity.activity_id.casefold() != activity_id.casefold():
+            raise MalformedAnswer(
+                f"Constant Contact's answer about activity {activity_id} is about another one; "
+                "check the API address, then run again."
+            )
+        return replace(activity, activity_id=activity_id)  # the letters that its asker knows it by
 
     path = f"{_PATH}/{encode_segment(activity_id)}"
     return read(await session.get(path, check=read, tally="polls"))

@@ -11,25 +11,39 @@ API_URL = "https://api.cc.email/v3"
 AUTH_URL = "https://authz.constantcontact.com/oauth2/default/v1"
 
 
-def parse_base_url(address: str) -> httpx.URL:
-    """Read the address of an API, without a trailing slash.
+_PORTS = range(1, 65_536)
+
+
+def parse_base_url(address: str, *, name: str = "API address") -> httpx.URL:
+    """Read the address of an API, without a trailing slash; `name` is what a person calls it.
 
     Raises:
-        InsecureAddress: it is neither https:// nor http:// on this very machine, or carries
-            credentials, a query or a fragment.
+        InsecureAddress: it cannot be read, is neither https:// nor http:// on this very machine,
+            or carries credentials, a query or a fragment.
     """
-    try:
-        url = httpx.URL(address.strip().rstrip("/"))
-    except httpx.InvalidURL:
-        raise InsecureAddress("The API address cannot be read; give one like https://…") from None
+    url = read_url(address.strip().rstrip("/?#"))
+    if url is None:
+        raise InsecureAddress(f"The {name} cannot be read; give one like https://…")
     if not url.host or url.userinfo or url.query or url.fragment:
+        raise InsecureAddress(f"The {name} must be a plain one, without user, query or fragment.")
+    if url.port is not None and url.port not in _PORTS:
         raise InsecureAddress(
-            "The API address must be a plain one, without user, query or fragment."
+            f"The {name} names port {url.port}; a port is a number from 1 to {_PORTS[-1]}."
         )
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url)):
         raise InsecureAddress(
             f"Tokens must not travel in clear to {url.host}; use an https:// address."
         )
+    return url
+
+
+def read_url(address: str) -> httpx.URL | None:
+    """Read an address; None for one that is none."""
+    try:
+        url = httpx.URL(address)
+        _ = url.host  # decoded when it is asked for: it may be a name that cannot be
+    except (httpx.InvalidURL, ValueError):  # of idna, too
+        return None
     return url
 
 

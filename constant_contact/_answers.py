@@ -98,18 +98,24 @@ def error_from_response(
     return _refusal(status, complaint)
 
 
-def error_from_transport(error: Exception) -> ConstantContactError:
-    """Turn a failure to exchange anything into its error; names its kind, never its address."""
+def error_from_transport(error: Exception, *, status: int | None = None) -> ConstantContactError:
+    """Turn a failure to exchange anything into its error; names its kind, never its address.
+
+    `status` is that of an answer that broke off in its body.
+    """
     kind = type(error).__name__
     if isinstance(error, httpx.DecodingError):
-        return MalformedAnswer(f"Constant Contact's answer cannot be read ({kind}); run again.")
+        return MalformedAnswer(
+            f"Constant Contact's answer cannot be read ({kind}); run again.", status=status
+        )
     if isinstance(error, _NOTHING_SENT):
         return ApiUnreachable(
             f"Constant Contact cannot be reached ({kind}); check the network and run again.",
             may_have_arrived=False,
         )
     return ApiUnreachable(
-        f"Constant Contact did not answer ({kind}); check the network and run again."
+        f"Constant Contact did not answer ({kind}); check the network and run again.",
+        status=status,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -12,6 +12,7 @@ from constant_contact import _activities, _imports, _lists
 from constant_contact._addresses import API_URL, AUTH_URL, parse_base_url
 from constant_contact._auth import TokenKeeper
 from constant_contact._credentials import Credentials, TokenStore
+from constant_contact._errors import MalformedAnswer
 from constant_contact._http import Timeouts, open_http
 from constant_contact._imports import MaySend, Patience
 from constant_contact._models import (
@@ -40,7 +41,7 @@ class ConstantContact:
     sign-in is renewed in an event loop of its own, for which another transport is opened.
 
     Raises:
-        InsecureAddress: an address is neither https:// nor on this machine.
+        InsecureAddress: an address is neither https:// nor on this machine, or not to be read.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class ConstantContact:
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        base, auth_base = parse_base_url(api_url), parse_base_url(auth_url)
+        base = parse_base_url(api_url)
+        auth_base = parse_base_url(auth_url, name="sign-in address")
         timeouts = timeouts or Timeouts()
         self._patience = patience or Patience()
         self._http = open_http(base, timeouts=timeouts, transport=open_transport())
@@ -104,9 +106,23 @@ class ConstantContact:
         return self._session.request_counts
 
     async def get_account(self, *, with_address: bool = False) -> Account:
-        """Return the account that this connection reaches; needs the scope account_read."""
+        """Return the account that this connection reaches; needs the scope account_read.
+
+        Raises:
+            MalformedAnswer: the service does not say which one it is.
+        """
+
+        def read(answer: Any) -> Account:
+            account = Account.from_json(answer)
+            if account is None:
+                raise MalformedAnswer(
+                    "Constant Contact's answer about the account does not say which one it is; "
+                    "check the API address, then run again."
+                )
+            return account
+
         params = {"extra_fields": "physical_address"} if with_address else None
-        return Account.from_json(await self._session.get("/account/summary", params))
+        return read(await self._session.get("/account/summary", params, check=read))
 
     async def get_privileges(self) -> frozenset[str]:
         """Return the names of what the signed-in user may do, such as `contacts:write`."""
@@ -122,7 +138,8 @@ class ConstantContact:
         """Return the list meant by a UUID, by a number, or by an address that holds either.
 
         Raises:
-            ListNotFound: there is none; it names up to five that come near.
+            ListNotFound: there is none, and it names up to five that come near; or the text is an
+                address that cannot be read.
         """
         return await _lists.resolve_list(self._session, text)
 

@@ -2,7 +2,7 @@
 
     ConstantContactError
     ├── worth repeating (retryable)
-    │   ├── ApiUnreachable     no answer: refused, dropped or timed out
+    │   ├── ApiUnreachable     no answer, or half of one: refused, dropped or timed out
     │   ├── ServerFault        5xx, or 408
     │   ├── Throttled          more than four requests in a second
     │   └── QueueFull          1,000 activities are waiting in the account
@@ -18,7 +18,7 @@
     │   ├── AccessDenied       403: privilege, scope or deactivated app, the gateway, or a proxy
     │   ├── WindowClosed       waiting longer would pass the end of the window
     │   ├── SendingStopped     who wanted a file to be sent does not any more
-    │   └── InsecureAddress    tokens would travel in clear
+    │   └── InsecureAddress    tokens would travel in clear, or nowhere
     ├── this request is wrong
     │   ├── RequestRefused     any other 3xx or 4xx, with its status and error_key
     │   │   └── NotFound       404
@@ -67,8 +67,10 @@ class ApiUnreachable(ConstantContactError):
     retryable = True
     trouble = "Constant Contact did not answer"
 
-    def __init__(self, message: str = "", *, may_have_arrived: bool = True) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str = "", *, status: int | None = None, may_have_arrived: bool = True
+    ) -> None:
+        super().__init__(message, status=status)  # of an answer that broke off after its headers
         self.may_have_arrived = may_have_arrived
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ import anyio
 T = TypeVar("T")
 
 _HELD = (signal.SIGTERM, signal.SIGINT)
+_THREAD = "finishing"
 
 
 class _Stops:
@@ -87,7 +89,7 @@ async def finish(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     run = contextvars.copy_context().run
     with _stops.held():
-        threading.Thread(target=run, args=(carry_out,), name="finishing", daemon=False).start()
+        threading.Thread(target=run, args=(carry_out,), name=_THREAD, daemon=False).start()
         cancelled: asyncio.CancelledError | None = None
         while not is_over.is_set():  # and so what it told on its way has been heard
             try:
@@ -98,3 +100,12 @@ async def finish(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if cancelled is not None:
             raise cancelled
     return ended.result()
+
+
+def wait_for_finishing(timeout_s: float) -> bool:
+    """Wait, so long at most, for work that has to come to its end; say whether none is left."""
+    ends_at = time.monotonic() + timeout_s
+    under_way = [thread for thread in threading.enumerate() if thread.name == _THREAD]
+    for thread in under_way:
+        thread.join(max(0.0, ends_at - time.monotonic()))
+    return not any(thread.is_alive() for thread in under_way)

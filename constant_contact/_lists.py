@@ -38,7 +38,8 @@ async def resolve_list(session: Session, text: str) -> ContactList:
     Any other word is tried as the id of an account whose ids are no UUIDs.
 
     Raises:
-        ListNotFound: there is none; it names up to five that come near.
+        ListNotFound: there is none, and it names up to five that come near; or the text is an
+            address that cannot be read, and nothing is asked.
     """
     list_id, number = read_list_reference(text)
     if number:
@@ -59,10 +60,19 @@ def read_list_reference(text: str) -> tuple[str | None, str | None]:
     """Take a list's UUID, or else its number, out of what a person copied; None without.
 
     Of several numbers in an address it is the one after a word like `list`, else the last.
+
+    Raises:
+        ListNotFound: it is an address that cannot be read.
     """
     text = text.strip()
     if "://" in text:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise ListNotFound(
+                f'The contact list "{text}" is an address that cannot be read; give the id of the '
+                "list, its number, or its address as the browser shows it."
+            ) from None
         text = unquote(f"{parts.path} {parts.query} {parts.fragment}")
         uuids = _UUID.findall(text)
         return (uuids[-1].lower(), None) if uuids else (None, _find_number(text))
@@ -114,18 +124,36 @@ def _require_list(answer: object, list_id: str) -> None:
 async def _find_by_number(session: Session, number: str) -> str | None:
     """Return the id of the list that older versions of the API know by this number."""
     try:
-        answer = await session.get(f"{_PATH}/list_id_xrefs", {"sequence_ids": number})
+        answer = await session.get(
+            f"{_PATH}/list_id_xrefs",
+            {"sequence_ids": number},
+            check=lambda answer: _read_xref(answer, number),
+        )
     except RequestRefused as error:
         if error.status in {400, 404}:
             return None
         raise
-    for entry in as_sequence(as_mapping(answer).get("xrefs")):
-        found = as_mapping(entry)
-        sequence_id = str(found.get("sequence_id") or "")
+    return _read_xref(answer, number)
+
+
+def _read_xref(answer: object, number: str) -> str | None:
+    """Take the list's id out of an answer about one number; None where it says there is none.
+
+    Raises:
+        MalformedAnswer: it is about something else, or names no id.
+    """
+    found = as_mapping(answer)
+    if "xrefs" in found and found["xrefs"] in (None, []):
+        return None
+    for entry in map(as_mapping, as_sequence(found.get("xrefs"))):
+        list_id = read_text(entry.get("list_id"))
         # Shown with leading zeros in one place and without in another.
-        if sequence_id.lstrip("0") == number.lstrip("0"):
-            return read_text(found.get("list_id"))
-    return None
+        if list_id and str(entry.get("sequence_id")).lstrip("0") == number.lstrip("0"):
+            return list_id
+    raise MalformedAnswer(
+        "Constant Contact's answer about the number of a contact list does not say which list it "
+        "is; check the API address, then run again."
+    )
 
 
 def _not_found(text: str, lists: list[ContactList]) -> ListNotFound:

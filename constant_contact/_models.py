@@ -133,21 +133,24 @@ class ImportReceipt:
 class Account:
     """The account that a connection reaches; `encoded_account_id` is its stable identity."""
 
-    encoded_account_id: str | None = None
+    encoded_account_id: str
     organization_name: str | None = None
     country_code: str | None = None
     time_zone_id: str | None = None
     address: str | None = None  # of the organisation, in one line; only where it was asked for
 
     @classmethod
-    def from_json(cls, answer: object) -> Self:
-        """Read GET /account/summary."""
+    def from_json(cls, answer: object) -> Self | None:
+        """Read GET /account/summary; None when it has no id, as it may be any account's."""
         found = as_mapping(answer)
+        account_id = read_text(found.get("encoded_account_id"))
+        if not account_id:
+            return None
         country = read_text(found.get("country_code"))
         place = as_mapping(found.get("physical_address"))
         lines = [read_text(place.get(name)) for name in _ADDRESS_LINES]
         return cls(
-            encoded_account_id=read_text(found.get("encoded_account_id")),
+            encoded_account_id=account_id,
             organization_name=read_text(found.get("organization_name")),
             country_code=country.upper() if country else None,
             time_zone_id=read_text(found.get("time_zone_id")),

@@ -216,9 +216,25 @@ class Session:
         if call.tally:
             self._counts[call.tally] += 1
         call.on_send()
+        response = await self._ask(call, token)
+        if response.is_success:
+            return response
+        refusal = error_from_response(response, is_activity_post=call.method == "POST")
+        self._counts["throttled"] += isinstance(refusal, Throttled)
+        raise refusal
+
+    async def _ask(self, call: Call, token: SecretStr) -> httpx.Response:
+        """Send a request and return its answer; a refusal whose body is lost comes without one.
+
+        Raises:
+            ConstantContactError: there was no answer, or the body of a good one was lost: then the
+                error holds its status, which says whether the request was carried out.
+        """
+        response: httpx.Response | None = None
         try:
-            async with asyncio.timeout(self.retrier.request_limit_s()):
-                response = await self._http.request(
+            async with (
+                asyncio.timeout(self.retrier.request_limit_s()),
+                self._http.stream(
                     call.method,
                     call.url,
                     params=call.params,
@@ -227,18 +243,20 @@ class Session:
                     auth=_Bearer(token),
                     headers={"Accept": "application/json"},
                     timeout=self._upload_timeout if call.file else httpx.USE_CLIENT_DEFAULT,
-                )
-        except TimeoutError:
+                ) as response,
+            ):
+                await response.aread()
+                return response
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            if response is not None and not response.is_success:
+                return httpx.Response(response.status_code)
+            status = response.status_code if response is not None else None
+            if not isinstance(error, TimeoutError):
+                raise error_from_transport(error, status=status) from None
             raise ApiUnreachable(
-                f"Constant Contact did not finish answering {call.what} in time; run again."
+                f"Constant Contact did not finish answering {call.what} in time; run again.",
+                status=status,
             ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise error_from_transport(error) from None
-        if response.is_success:
-            return response
-        refusal = error_from_response(response, is_activity_post=call.method == "POST")
-        self._counts["throttled"] += isinstance(refusal, Throttled)
-        raise refusal
 
     def _require_quota(self) -> None:
         """Raise QuotaExceeded when the service has said so before: then nothing more is sent."""
@@ -254,7 +272,7 @@ class Session:
         )
 
     def _url(self, path: str) -> httpx.URL:
-        return self._base.copy_with(raw_path=f"{self._base.path.rstrip('/')}{path}".encode("ascii"))
+        return self._base.copy_with(raw_path=self._base.raw_path.rstrip(b"/") + path.encode())
 
 
 def _may_be_damaged(page: Mapping[str, Any], key: str, identity: str) -> bool:

@@ -8,10 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-import httpx
 from pydantic import SecretStr
 
-from constant_contact._addresses import AUTH_URL, is_loopback, parse_base_url
+from constant_contact._addresses import AUTH_URL, is_loopback, parse_base_url, read_url
 from constant_contact._credentials import Credentials, Tokens, Unpicklable
 from constant_contact._errors import InsecureAddress, SignInRefused
 
@@ -63,7 +62,7 @@ def begin_browser_sign_in(
     Raises:
         InsecureAddress: codes or tokens would travel in clear.
     """
-    base = parse_base_url(auth_url)
+    base = parse_base_url(auth_url, name="sign-in address")
     check_page_address(redirect_url)
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
     url = base.copy_with(path=f"{base.path.rstrip('/')}/authorize").copy_merge_params(
@@ -119,10 +118,9 @@ def check_page_address(address: str) -> None:
     Raises:
         InsecureAddress: it is neither https:// nor on this machine, or not an address.
     """
-    try:
-        url = httpx.URL(address)
-    except (httpx.InvalidURL, ValueError):
-        raise InsecureAddress("A sign-in address cannot be read; give one like https://…") from None
+    url = read_url(address)
+    if url is None:
+        raise InsecureAddress("A sign-in address cannot be read; give one like https://…")
     is_plain = address.isascii() and address.isprintable() and " " not in address
     is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
     if not (is_plain and is_safe and url.host) or url.userinfo or url.fragment:

@@ -83,7 +83,7 @@ class SignInService:
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._base = parse_base_url(auth_url)
+        self._base = parse_base_url(auth_url, name="sign-in address")
         self._http = open_http(self._base, timeouts=timeouts, transport=transport)
         self._credentials = credentials
         self._limiter = limiter or Pacer(interval_s=TOKEN_INTERVAL_S)

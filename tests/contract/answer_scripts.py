@@ -1,5 +1,6 @@
 """What may come back from Constant Contact, and how the sandbox is made to give it."""
 
+import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ class Operation(StrEnum):
 
     TOKEN = "Refreshing the sign-in"
     LIST = "Looking up the contact list"
+    NUMBER = "Looking up the contact list by its number"
     FIELDS = "Reading the custom fields"
     JOURNAL = "Reading what was accepted earlier"
     IMPORT = "Uploading a batch"
@@ -21,6 +23,7 @@ class Operation(StrEnum):
 REQUESTS = {
     Operation.TOKEN: "token",
     Operation.LIST: "list",
+    Operation.NUMBER: "xrefs",
     Operation.FIELDS: "custom_fields",
     Operation.JOURNAL: "activities",
     Operation.IMPORT: "file_import",
@@ -28,7 +31,14 @@ REQUESTS = {
     Operation.ACTIVITY: "activity",
 }
 EVERY = tuple(Operation)
-READS = (Operation.LIST, Operation.FIELDS, Operation.JOURNAL, Operation.POLL, Operation.ACTIVITY)
+READS = (
+    Operation.LIST,
+    Operation.NUMBER,
+    Operation.FIELDS,
+    Operation.JOURNAL,
+    Operation.POLL,
+    Operation.ACTIVITY,
+)
 OF_ACTIVITIES = (Operation.JOURNAL, Operation.IMPORT, Operation.POLL, Operation.ACTIVITY)
 CHANGES = (Operation.TOKEN, Operation.IMPORT)
 API = tuple(one for one in Operation if one is not Operation.TOKEN)
@@ -37,6 +47,7 @@ API = tuple(one for one in Operation if one is not Operation.TOKEN)
 NEEDED = {
     Operation.TOKEN: ("access_token",),
     Operation.LIST: ("list_id", "name"),
+    Operation.NUMBER: ("list_id",),
     Operation.FIELDS: ("custom_fields",),
     Operation.JOURNAL: ("activities",),
     Operation.IMPORT: ("activity_id",),
@@ -102,6 +113,7 @@ def oauth(code: int, key: str) -> Answer:
 
 
 CUT_SHORT = Fault("?", "truncated")
+SLOW_BODY = Fault("?", "slow_body", seconds=SLOWER_S * 5)
 HIDDEN = Fault("?", "hidden", reads=4)
 NEVER_SHOWN = Fault("?", "hidden", seconds=3_600)
 LATE, LATER = (Fault("?", "delay", seconds=SLOWER_S, when=w) for w in ("before", "after"))
@@ -109,6 +121,17 @@ DROPPED, DROPPED_LATER = (Fault("?", "drop", when=w) for w in ("before", "after"
 UNREADABLE = Fault("activities", "status", status=500, repeat=10_000)
 LOST = Fault("?", "status", status=503, when="after")
 ONLY_IMPORT = (Operation.IMPORT,)
+ONE_OF_ITS_KIND = (Operation.LIST, Operation.NUMBER, Operation.ACTIVITY)
+OTHER_ID = "6f1b2a5e-8c1d-4b63-9a55-0e5f3f1d7c21"
+ANOTHER = json.dumps(
+    {
+        "list_id": OTHER_ID,
+        "name": "Another",
+        "xrefs": [{"sequence_id": "1", "list_id": OTHER_ID}],
+        "activity_id": OTHER_ID,
+        "state": "completed",
+    }
+)
 
 ANSWERS: dict[str, Answer] = {
     "as promised": Answer(),
@@ -116,6 +139,8 @@ ANSWERS: dict[str, Answer] = {
     "200 with HTML": status(200, envelope="html"),
     "2xx without what it is for": Answer((Fault("?", "missing"),)),
     "200 about something else": status(200, says='{"message":"Down for maintenance"}'),
+    "200 about another one": replace(status(200, says=ANOTHER), operations=ONE_OF_ITS_KIND),
+    "200 with no list": replace(status(200, says='{"xrefs":[]}'), operations=(Operation.NUMBER,)),
     "an activity in an unknown state": Answer(
         (Fault("?", "outcome", state="archived"),), OF_ACTIVITIES
     ),
@@ -149,7 +174,7 @@ ANSWERS: dict[str, Answer] = {
     "no answer in time, and it was carried out": Answer((LATER,), CHANGES),
     "a dropped connection": Answer((DROPPED,)),
     "a dropped connection, and it was carried out": Answer((DROPPED_LATER,), CHANGES),
-    "a body slower than the time limit": Answer((Fault("?", "slow_body", seconds=SLOWER_S * 5),)),
+    "a body slower than the time limit": Answer((SLOW_BODY,)),
     "no connection": Answer(is_refused_connection=True),
     "503, and it was carried out and shows late": Answer((LOST, HIDDEN), ONLY_IMPORT),
     "503, and it was carried out and the activities cannot be read": Answer(
@@ -157,6 +182,9 @@ ANSWERS: dict[str, Answer] = {
     ),
     "201 cut short, and it does not show for 15 seconds": Answer(
         (CUT_SHORT, NEVER_SHOWN), ONLY_IMPORT
+    ),
+    "201 slower than the time limit, and it does not show for 15 seconds": Answer(
+        (SLOW_BODY, NEVER_SHOWN), ONLY_IMPORT
     ),
     "404, and it is not among all lists": Answer(
         (Fault("?", "status", status=404), OTHER_LISTS), (Operation.LIST,)

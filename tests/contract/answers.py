@@ -99,6 +99,10 @@ NOT_THE_LIST = (
     "Constant Contact's answer about a contact list is not of the list that was asked for; check "
     "the API address, then run again."
 )
+NOT_THE_NUMBER = (
+    "Constant Contact's answer about the number of a contact list does not say which list it is; "
+    "check the API address, then run again."
+)
 NO_LIST = 'The account has no contact list "…"; its lists include: ….'
 TROUBLE = "From … UTC on, for …, {}."
 
@@ -201,6 +205,10 @@ def polling() -> dict[str, Meaning]:
 
 
 NO_ID = "Constant Contact's answer about activity … holds no id; run again."
+NOT_THE_ACTIVITY = (
+    "Constant Contact's answer about activity … is about another one; check the API address, then "
+    "run again."
+)
 AMONG_ALL = replace(
     GOES_ON,
     does="looks for it among all lists; the run is refused if it is not there either",
@@ -290,6 +298,7 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
     | {
         "2xx without what it is for": asked_again(MalformedAnswer, NOT_THE_LIST),
         "200 about something else": asked_again(MalformedAnswer, NOT_THE_LIST),
+        "200 about another one": asked_again(MalformedAnswer, NOT_THE_LIST),
         "400": AMONG_ALL,
         "404": AMONG_ALL,
         "404, and it is not among all lists": Meaning(
@@ -297,6 +306,21 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
             requests=2,
             error=ListNotFound,
             says=NO_LIST,
+        ),
+    },
+    Operation.NUMBER: READING
+    | {
+        **dict.fromkeys(
+            (
+                "2xx without what it is for",
+                "200 about something else",
+                "200 about another one",
+            ),
+            asked_again(MalformedAnswer, NOT_THE_NUMBER),
+        ),
+        **dict.fromkeys(
+            ("200 with no list", "400", "404"),
+            final(ListNotFound, NO_LIST, "reads all lists, to name some"),
         ),
     },
     Operation.FIELDS: READING
@@ -354,11 +378,18 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
             says=UNKNOWN,
             accepted=1,
         ),
-        "201 cut short, and it does not show for 15 seconds": Meaning(
-            "looks for the file, in vain, and sends nothing again: 201 says that it was accepted",
-            error=OutcomeUnknown,
-            says=UNKNOWN,
-            accepted=1,
+        **dict.fromkeys(
+            (
+                "201 cut short, and it does not show for 15 seconds",
+                "201 slower than the time limit, and it does not show for 15 seconds",
+            ),
+            Meaning(
+                "looks for the file, in vain, and sends nothing again: 201 says that it was "
+                "accepted",
+                error=OutcomeUnknown,
+                says=UNKNOWN,
+                accepted=1,
+            ),
         ),
     },
     Operation.POLL: polling()
@@ -375,6 +406,7 @@ TABLE: dict[Operation, dict[str, Meaning]] = {
     | {
         "2xx without what it is for": asked_again(MalformedAnswer, NO_ID),
         "200 about something else": asked_again(MalformedAnswer, NO_ID),
+        "200 about another one": asked_again(MalformedAnswer, NOT_THE_ACTIVITY),
         "404": final(
             NotFound,
             MISSING,

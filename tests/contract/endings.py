@@ -35,6 +35,7 @@ class Stage(StrEnum):
 STAGES = {
     Operation.TOKEN: (Stage.BEFORE, Stage.UPLOAD, Stage.WAIT),
     Operation.LIST: (Stage.BEFORE,),
+    Operation.NUMBER: (Stage.BEFORE,),
     Operation.FIELDS: (Stage.BEFORE,),
     Operation.JOURNAL: (Stage.BEFORE,),
     Operation.IMPORT: (Stage.UPLOAD,),
@@ -268,11 +269,18 @@ MESSAGES = (
         "A proxy may have changed the request on its way.",
         "Check the proxy; report it if there is none.",
     ),
-    Message(
-        a.NOT_THE_LIST,
-        "The answer was about something else than the list.",
-        "The API address is wrong, or a proxy answers in the place of Constant Contact.",
-        "Check the connection's API address and the proxy.",
+    *(
+        Message(
+            text,
+            f"The answer was about something else than {what}.",
+            "The API address is wrong, or a proxy answers in the place of Constant Contact.",
+            "Check the connection's API address and the proxy.",
+        )
+        for text, what in (
+            (a.NOT_THE_LIST, "the list"),
+            (a.NOT_THE_NUMBER, "the list's number"),
+            (a.NOT_THE_ACTIVITY, "the import"),
+        )
     ),
     Message(
         a.NO_LIST,

@@ -154,9 +154,12 @@ class Bench:
         async with self.client() as client:
             match self.operation:
                 case Operation.TOKEN:
-                    return (await client.get_account()).encoded_account_id is not None
+                    return bool((await client.get_account()).encoded_account_id)
                 case Operation.LIST:
                     return (await client.resolve_list(self.list_id)).list_id == self.list_id
+                case Operation.NUMBER:
+                    number = self.box.state.sequence_id(self.list_id)
+                    return (await client.resolve_list(number)).list_id == self.list_id
                 case Operation.FIELDS:
                     return FIELD in {found.name for found in await client.get_custom_fields()}
                 case Operation.JOURNAL:

@@ -3,12 +3,14 @@
 import os
 import pwd
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox import Fault
 from tasks.connection_block import load_connection
+from tasks.errors import UnknownConnection
 from tasks.permission import os_user
 from tasks.token_store import ConnectionTokenStore
 from tests.e2e.office import Office
@@ -47,6 +49,37 @@ def test_connecting_again_with_a_token_of_another_account_leaves_all_as_it_was(
     assert "the connection is as it was; the refresh token that was given is spent" in done.err
     assert office.ask(load_connection(name)) == before
     assert office.here("connections", "test", name).code == 0
+
+
+def test_an_account_that_is_not_named_is_not_taken_for_another_one(
+    office: Office, vaulted: tuple[str, Path]
+) -> None:
+    name, _ = vaulted
+    nameless = Fault(operation="account", kind="status", status=200, body='{"message": "Down"}')
+    office.world.box.script(nameless)
+    done = office.connect(name, app=office.world.box.add_client())
+    assert done.code == 0, done.err
+    before = office.ask(load_connection(name))
+    office.world.box.script(replace(nameless, repeat=6))
+    done = office.connect(name, app=office.world.box.add_client())
+    assert done.code == 1
+    assert "does not say which one it is" in done.err
+    assert "the connection is as it was; the refresh token that was given is spent" in done.err
+    assert office.ask(load_connection(name)) == before
+
+
+@pytest.mark.parametrize("option", ["--api-url", "--auth-url"])
+def test_an_address_that_leads_nowhere_is_refused_before_signing_in(
+    office: Office, option: str
+) -> None:
+    name = f"nowhere-{uuid.uuid4().hex[:8]}"
+    more = ("--client-id", "any", "--accept-data-privacy", "--no-open")
+    done = office.connect(name, option, "http://127.0.0.1:99999/v3", *more)
+    assert done.code == 2
+    assert f"names port 99999; a port is a number from 1 to 65535. Correct {option}" in done.err
+    assert "Sign in to Constant Contact" not in done.err
+    with pytest.raises(UnknownConnection):
+        office.ask(load_connection(name))
 
 
 def test_connecting_again_with_another_application_wants_its_secret(office: Office) -> None:

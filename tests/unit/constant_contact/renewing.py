@@ -5,6 +5,7 @@ import httpx
 from constant_contact import Tokens
 
 ACCOUNT = "GET /v3/account/summary"
+KNOWN = {"encoded_account_id": "a0"}
 TOKEN = "POST /oauth2/default/v1/token"
 NEW = {"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 86400}
 OLD = "refresh-0"

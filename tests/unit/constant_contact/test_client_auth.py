@@ -24,6 +24,7 @@ from constant_contact import (
 from tests.unit.constant_contact.renewing import (
     ACCOUNT,
     INVALID_GRANT,
+    KNOWN,
     NEW,
     TOKEN,
     bearer,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_an_expired_token_is_refreshed_before_it_is_used(stage: Any, answer: Any) -> None:
     stage.store.tokens = expired()
-    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as client:
         await client.get_account()
         await client.get_account()
@@ -54,7 +55,7 @@ async def test_an_expired_token_is_refreshed_before_it_is_used(stage: Any, answe
 
 async def test_a_public_client_names_itself_in_the_body(stage: Any, answer: Any) -> None:
     stage.store.tokens, stage.credentials = expired(), Credentials.of("key")
-    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as client:
         await client.get_account()
     form = parse_qs(stage.script.requests[0].content.decode())
@@ -68,7 +69,7 @@ async def test_a_renewal_that_has_begun_outlasts_the_window(stage: Any, monkeypa
     async def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/token"):
             await asyncio.sleep(0.1)
-        return httpx.Response(200, json=NEW)
+        return httpx.Response(200, json=NEW | KNOWN)
 
     stage.store.tokens = expired()
     slow_service = {"transport": httpx.MockTransport(slow), "deadline": stage.time.now}
@@ -79,7 +80,7 @@ async def test_a_renewal_that_has_begun_outlasts_the_window(stage: Any, monkeypa
 
 async def test_many_tasks_refresh_once(stage: Any, answer: Any) -> None:
     stage.store.tokens = expired()
-    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as client:
         await asyncio.gather(*(client.get_account() for _ in range(5)))
     assert stage.script.count(TOKEN) == 1
@@ -88,7 +89,7 @@ async def test_many_tasks_refresh_once(stage: Any, answer: Any) -> None:
 async def test_two_clients_of_one_store_refresh_once(stage: Any, answer: Any) -> None:
     stage.store.tokens = expired()
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as one, stage.client() as other:
         await asyncio.gather(one.get_account(), other.get_account())
     assert stage.script.count(TOKEN) == 1
@@ -108,7 +109,7 @@ async def test_a_refresh_is_skipped_when_somebody_else_did_it_meanwhile(
             self.tokens = theirs  # written while we waited for the lock
             yield
 
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=Shared(expired())) as client:
         await client.get_account()
     assert bearer(stage.script.requests[0]) == "access-9"
@@ -117,7 +118,7 @@ async def test_a_refresh_is_skipped_when_somebody_else_did_it_meanwhile(
 
 async def test_a_401_refreshes_once_and_repeats_once(stage: Any, answer: Any) -> None:
     unauthorised = answer(401, {"error_key": "unauthorized", "error_message": "Unauthorized"})
-    stage.script.on(ACCOUNT, unauthorised, answer(200, {})).on(TOKEN, answer(200, NEW))
+    stage.script.on(ACCOUNT, unauthorised, answer(200, KNOWN)).on(TOKEN, answer(200, NEW))
     async with stage.client() as client:
         await client.get_account()
     assert [bearer(r) for r in stage.script.requests if r.url.path.startswith("/v3/")] == [
@@ -152,7 +153,7 @@ async def test_a_new_sign_in_made_meanwhile_is_used(stage: Any, answer: Any) -> 
         return httpx.Response(400, json=INVALID_GRANT)
 
     stage.store.tokens = expired()
-    stage.script.on(TOKEN, refuse, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, refuse, answer(200, NEW)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as client:
         await client.get_account()
     assert b"refresh-new" in stage.script.requests[1].content
@@ -166,7 +167,7 @@ async def test_a_sign_in_that_others_store_a_moment_later_is_used(stage: Any, an
             return await super().load()
 
     stage.script.on(TOKEN, answer(400, INVALID_GRANT), answer(200, NEW))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=Slow(expired())) as client:
         await client.get_account()
     assert b"refresh-theirs" in stage.script.requests[1].content
@@ -190,7 +191,7 @@ async def test_other_failures_of_the_token_endpoint_are_repeated_within_bounds(
         answer(200, text="<html>"),
         answer(400, text=""),
         answer(200, NEW),
-    ).on(ACCOUNT, answer(200, {}))
+    ).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client() as client:
         await client.get_account()
     assert stage.script.count(TOKEN) == 5

@@ -93,14 +93,54 @@ async def test_an_unknown_list_names_those_that_come_near(
     assert "Newsletter 3 (id-3)" in str(caught.value)
 
 
+@pytest.mark.parametrize("known", [[], None])
 async def test_a_number_that_the_service_does_not_know_is_an_unknown_list(
-    stage: Any, answer: Any
+    stage: Any, answer: Any, known: Any
 ) -> None:
-    stage.script.on(XREFS, answer(200, {"xrefs": []}))
+    stage.script.on(XREFS, answer(200, {"xrefs": known}))
     stage.script.on("GET /v3/contact_lists", answer(200, {"lists": []}))
     async with stage.client() as client:
         with pytest.raises(ListNotFound, match="create one"):
             await client.resolve_list("5")
+    assert stage.script.count(XREFS) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"message": "Down for maintenance"},
+        {"xrefs": {}},
+        {"xrefs": [{"sequence_id": "5"}]},
+        {"xrefs": [{"sequence_id": "5", "list_id": " "}]},
+        {"xrefs": [{"sequence_id": "6", "list_id": UUID}]},
+        {"xrefs": [{"list_id": UUID}, None]},
+    ],
+)
+async def test_an_answer_that_does_not_name_the_list_of_a_number_is_asked_for_again(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    named = answer(200, {"xrefs": [{"sequence_id": 5, "list_id": UUID}]})
+    stage.script.on(XREFS, answer(200, body), named).on(ONE, answer(200, {"name": "News"}))
+    async with stage.client() as client:
+        assert (await client.resolve_list("5")).list_id == UUID
+        stage.script.on(XREFS, answer(200, body))
+        with pytest.raises(MalformedAnswer, match="does not say which list it is"):
+            await client.resolve_list("5")
+    assert stage.script.count(XREFS) == 2 + 6
+
+
+@pytest.mark.parametrize(
+    "text", ["https://[app/lists/1", "https://app\uff0fx.example/lists/1", "https://a]/lists/1"]
+)
+async def test_an_address_that_cannot_be_read_is_refused_before_anything_is_asked(
+    stage: Any, text: str
+) -> None:
+    async with stage.client() as client:
+        with pytest.raises(ListNotFound, match="is an address that cannot be read"):
+            await client.resolve_list(text)
+    assert stage.script.requests == []
 
 
 async def test_a_fault_is_not_taken_for_an_unknown_list(stage: Any, answer: Any) -> None:

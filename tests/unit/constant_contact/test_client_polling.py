@@ -11,6 +11,7 @@ from constant_contact import (
     Activity,
     ActivityState,
     ActivityWatch,
+    MalformedAnswer,
     MemoryTokenStore,
     NotAuthorised,
     QuotaExceeded,
@@ -228,6 +229,20 @@ async def test_an_activity_that_the_collection_hides_is_asked_for_singly(
     known = await wait_for(stage, "a1", "a2")
     assert known["a2"].state is ActivityState.COMPLETED
     assert stage.script.count(ACTIVITIES) == 6
+
+
+@pytest.mark.parametrize("body", [{"activity_id": "a9", "state": "completed"}, {}])
+async def test_an_answer_about_another_activity_is_trouble_and_no_state(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    stage.script.on(ACTIVITIES, jobs())
+    own = answer(200, {"activity_id": "A2", "state": "completed"})
+    stage.script.on("GET /v3/activities/a2", *[answer(200, body)] * 8, own)
+    heard: list[Trouble | None] = []
+    known = await wait_for(stage, "a2", on_trouble=heard.append)
+    assert {key: found.activity_id for key, found in known.items()} == {"a2": "a2"}
+    assert known["a2"].state is ActivityState.COMPLETED
+    assert [trouble and type(trouble.error) for trouble in heard] == [MalformedAnswer, None]
 
 
 async def test_an_activity_that_shows_late_is_asked_for_singly_no_more(

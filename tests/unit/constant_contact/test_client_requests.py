@@ -136,7 +136,7 @@ async def test_who_stands_in_line_when_the_quota_ends_is_not_sent(stage: Any) ->
     async def use_up(request: httpx.Request) -> httpx.Response:
         paths.append(request.url.path)
         if len(paths) == 1:
-            return httpx.Response(200, json={})
+            return httpx.Response(200, json={"encoded_account_id": "a0"})
         await all_wait.wait()
         return httpx.Response(429, json={"error_key": "quota_exceeded"})
 
@@ -329,6 +329,46 @@ def test_tokens_do_not_travel_in_clear(stage: Any, address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("http://127.0.0.1:99999/v3", "names port 99999; a port is a number from 1 to 65535"),
+        ("http://127.0.0.1:0/v3", "names port 0"),
+        ("http://localhost:-1/v3", "names port -1"),
+        ("https://xn--a.com/v3", "cannot be read"),
+        ("https://app\uff0fx/v3", "cannot be read"),
+        ("http://[::1/v3", "cannot be read"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused_by_its_name(
+    stage: Any, address: str, says: str
+) -> None:
+    for setting, name in (("api_url", "API address"), ("auth_url", "sign-in address")):
+        with pytest.raises(InsecureAddress, match=f"^The {name} {says}"):
+            stage.client(**{setting: address})
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("https://api.cc.email/v3/?", b"/v3"),
+        ("https://api.cc.email/v3#", b"/v3"),
+        ("https://api.cc.email", b""),
+        ("https://api.cc.email/d\u00e9p\u00f4t a/v3", b"/d%C3%A9p%C3%B4t%20a/v3"),
+    ],
+)
+async def test_requests_go_below_the_address_whatever_its_letters(
+    stage: Any, address: str, path: bytes
+) -> None:
+    def show(request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path == path + b"/account/user/privileges"
+        return httpx.Response(200, json=[])
+
+    transport = httpx.MockTransport(show)
+    async with stage.client(transport=transport, api_url=address) as client:
+        assert await client.get_privileges() == frozenset()
+
+
+@pytest.mark.parametrize(
     "address",
     ["http://127.0.0.1:9/v3", "http://localhost/v3", "http://[::1]:9/v3", "https://a.example"],
 )
@@ -372,6 +412,31 @@ async def test_privileges_and_custom_fields_are_read_tolerantly(stage: Any, answ
         assert await client.get_privileges() == {"contacts:write"}
         assert [found.name for found in await client.get_custom_fields()] == ["tier"]
     assert stage.script.requests[1].url.params["limit"] == "100"
+
+
+@pytest.mark.parametrize("body", [{}, [], {"encoded_account_id": " "}, {"message": "Down"}])
+async def test_an_account_that_is_not_named_is_asked_for_again(
+    stage: Any, answer: Any, body: Any
+) -> None:
+    account = "GET /v3/account/summary"
+    stage.script.on(account, answer(200, body), answer(200, {"encoded_account_id": "a0"}))
+    async with stage.client() as client:
+        assert (await client.get_account()).encoded_account_id == "a0"
+        stage.script.on(account, answer(200, body))
+        with pytest.raises(MalformedAnswer, match="does not say which one it is"):
+            await client.get_account()
+    assert stage.script.count(account) == 2 + 6
+
+
+async def test_an_answer_about_another_activity_is_asked_for_again(stage: Any, answer: Any) -> None:
+    other, own = ({"activity_id": name, "state": "completed"} for name in ("b-1", "A-1"))
+    stage.script.on("GET /v3/activities/a-1", answer(200, other), answer(200, own))
+    async with stage.client() as client:
+        assert (await client.get_activity("a-1")).activity_id == "a-1"
+        stage.script.on("GET /v3/activities/a-1", answer(200, other))
+        with pytest.raises(MalformedAnswer, match="a-1 is about another one"):
+            await client.get_activity("a-1")
+    assert stage.script.count("GET /v3/activities/a-1") == 2 + 6
 
 
 async def test_an_unknown_activity_is_not_found(stage: Any, answer: Any) -> None:

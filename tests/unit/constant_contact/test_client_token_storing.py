@@ -18,6 +18,7 @@ from constant_contact import (
 from tests.unit.constant_contact.renewing import (
     ACCOUNT,
     INVALID_GRANT,
+    KNOWN,
     NEW,
     TOKEN,
     bearer,
@@ -38,7 +39,7 @@ async def test_the_new_token_is_stored_before_it_is_used(stage: Any, answer: Any
 
     def use(request: httpx.Request) -> httpx.Response:
         happened.append(f"used {bearer(request)}")
-        return httpx.Response(200, json={})
+        return httpx.Response(200, json=KNOWN)
 
     stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, use)
     async with stage.client(token_store=Watched(expired())) as client:
@@ -64,7 +65,7 @@ async def test_a_store_that_fails_once_is_tried_again(
 ) -> None:
     store = Hiccuping(expired())
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     deadline = None if window_s is None else stage.time.now + window_s
     async with stage.client(token_store=store, deadline=deadline) as client:
         await client.get_account()
@@ -76,7 +77,7 @@ async def test_a_token_that_cannot_be_stored_is_not_used_nor_lost(stage: Any, an
     store = Hiccuping(expired())
     store.fails = 1_000
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     began = stage.time.now
     async with stage.client(token_store=store) as client:
         with pytest.raises(SignInUnavailable, match=r"OSError.*connect again") as caught:
@@ -96,7 +97,7 @@ async def test_tokens_that_were_not_stored_do_not_replace_a_newer_sign_in(
     store = Hiccuping(expired())
     store.fails = 1_000
     newer = {"access_token": "access-9", "refresh_token": "refresh-9"}
-    stage.script.on(TOKEN, answer(200, NEW), answer(200, newer)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, answer(200, NEW), answer(200, newer)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=store) as client:
         with pytest.raises(SignInUnavailable):
             await client.get_account()
@@ -135,7 +136,7 @@ async def test_a_store_that_does_not_answer_for_a_while_is_asked_again(
 ) -> None:
     store = OutOfReach(expired(), **{call: 3})
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=store) as client:
         await client.get_account()
     assert store.tokens.refresh_token.get_secret_value() == "refresh-1"
@@ -147,7 +148,7 @@ async def test_a_store_that_does_not_answer_spends_nothing(
 ) -> None:
     store, began = OutOfReach(expired(), **{call: 1_000}), stage.time.now
     stage.script.on(TOKEN, answer(200, NEW), answer(400, INVALID_GRANT))
-    stage.script.on(ACCOUNT, answer(200, {}))
+    stage.script.on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=store) as client:
         with pytest.raises(SignInOutOfReach):
             await client.get_account()
@@ -216,7 +217,7 @@ class Replaced(MemoryTokenStore):
 async def test_tokens_of_an_old_sign_in_do_not_replace_those_of_a_new_one(
     stage: Any, answer: Any
 ) -> None:
-    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, {}))
+    stage.script.on(TOKEN, answer(200, NEW)).on(ACCOUNT, answer(200, KNOWN))
     async with stage.client(token_store=Replaced(expired())) as client:
         await client.get_account()
     assert stage.script.count(TOKEN) == 1

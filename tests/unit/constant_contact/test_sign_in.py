@@ -121,6 +121,7 @@ def test_the_secret_is_not_in_the_address_and_nothing_secret_is_shown(
         ("file:///etc/passwd", AUTH_URL),
         ("nonsense", AUTH_URL),
         ("https://x:port/", AUTH_URL),
+        ("https://xn--a.com/back", AUTH_URL),
         (REDIRECT, "http://example.com/v1"),
     ],
 )
@@ -282,6 +283,7 @@ async def test_a_device_does_with_what_it_is_told(stage: Any, answer: Any) -> No
         {"verification_uri": None},
         {"user_code": "\x1b[2J"},
         {"verification_uri": "javascript:alert(1)"},
+        {"verification_uri": "https://xn--a.com/activate"},
         {"verification_uri_complete": "http://example.com/?user_code=A"},
     ],
 )
