@@ -4,7 +4,6 @@ import asyncio
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from prefect import tags
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from cli.backfill_tables import print_plan, print_status
 from cli.errors import DELIVERED, FAILED, REFUSED, CommandFailed, CommandRefused
+from cli.flow_ends import end_cancelled, run_to_its_end
 from cli.prefect_api import prefect_api
 from cli.printing import say
 from cli.progress import watching
@@ -39,12 +39,10 @@ from tasks.backfill_plan import plan_snapshots
 from tasks.backfill_records import list_known_dates, read_attempts, tag_range, tag_run
 from tasks.backfill_runs import UnknownExport, read_saved_export
 from tasks.backfill_steps import deliver_snapshots, plan_and_tell
+from tasks.cancellation import CANCELLED
 from tasks.shared_api import has_shared_api
 from tasks.stops import EXPORT_ERRORS, STOPPED, explain_stop
 from tasks.tolerance import tolerating_prefect
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
 
 # Only looked at, no date is left out for being one too many.
 ANY_NUMBER = 1_000_000
@@ -193,12 +191,31 @@ async def _look(begun: Backfill, options: BackfillOptions) -> BackfillOutcome:
 def _deliver_elsewhere(begun: Backfill) -> BackfillOutcome:
     """Run the backfill flow, which has workers carry out the runs."""
     request = BackfillRequest(export=begun.export, **begun.asked.model_dump())
-    with listening(replace(begun.listener, ends_when_stopped=True)):
-        return run_until_stopped(lambda: _run_flow(request), say=begun.listener.on_note)
+    say_so = begun.listener.on_note
+    told: list[BackfillOutcome] = []
+    listener = replace(
+        begun.listener,
+        on_outcome=told.append,
+        on_cancel=lambda: say_so(CANCELLED),
+        ends_when_stopped=True,
+    )
+    try:
+        with listening(listener):
+            return run_until_stopped(lambda: _run_flow(request, told), say=say_so)
+    except KeyboardInterrupt:
+        if not told:
+            raise
+        return told[-1]
 
 
-async def _run_flow(request: BackfillRequest) -> BackfillOutcome:
-    state: State[Any] = await backfill_export(request, return_state=True)
+async def _run_flow(request: BackfillRequest, told: list[BackfillOutcome]) -> BackfillOutcome:
+    state = await run_to_its_end(backfill_export(request, return_state=True), told)
+    if state is None:
+        return told[-1]
+    if told:
+        if state.is_cancelling():
+            await end_cancelled(state, told[-1].message)
+        return told[-1]
     outcome = await state.aresult(raise_on_failure=False)
     if isinstance(outcome, BackfillOutcome):
         return outcome
@@ -225,13 +242,17 @@ def _deliver_here(begun: Backfill, console: Console) -> BackfillOutcome:
 def _execute_one(begun: Backfill, snapshot: Snapshot, console: Console) -> Snapshot:
     marks = tag_run(begun.backfill_id, snapshot.date, snapshot.delivery)
     marks.append(tag_range(begun.asked))
+    stops: list[str] = []
     try:
         with tags(*marks), watching(console) as watcher:
-            outcome = execute(begun.dated(snapshot.date), watcher)
+            outcome = execute(
+                begun.dated(snapshot.date), watcher, on_stop=lambda: stops.append(snapshot.date)
+            )
     except CommandFailed as error:  # Prefect's API is gone: so is the next run's
         begun.stop = str(error)
         return snapshot
-    if STOPPED.reason in outcome.message:
+    is_last = not any(one.state.is_due for one in begun.snapshots if one.date != snapshot.date)
+    if stops and not (is_last and outcome.ended_well):
         begun.stop = STOPPED.reason
     state = SnapshotState.DELIVERED if outcome.ended_well else SnapshotState.FAILED
     ended = {

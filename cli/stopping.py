@@ -7,19 +7,24 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from cli.background import begin as begin_in_thread
+from cli.background import let_storing_end
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.2
 
 
 def run_until_stopped(
-    begin: Callable[[], Coroutine[Any, Any, T]], *, say: Callable[[str], None]
+    begin: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    say: Callable[[str], None],
+    on_stop: Callable[[], None] = lambda: None,
 ) -> T:
     """Run a coroutine in a thread of its own; cancel it when this thread is interrupted.
 
     Signals reach the main thread only, where Prefect would turn SIGTERM into an exception at any
     point of the event loop. Here they become a cancellation that the coroutine may answer with a
-    result. A second signal does not wait for that.
+    result. `on_stop` is told. A second signal does not wait for that, but for a sign-in that is
+    being stored, for which Prefect's API is needed.
 
     Raises:
         KeyboardInterrupt: it was stopped and gave no result.
@@ -37,6 +42,7 @@ def run_until_stopped(
     except KeyboardInterrupt:
         if ended is None:
             raise
+        on_stop()
         say("Stopping in good order; once more to stop at once.")
         begun_or_failed: list[Future[Any]] = [running, ended]
         wait(begun_or_failed, return_when=FIRST_COMPLETED)
@@ -49,6 +55,9 @@ def run_until_stopped(
             return _wait(ended)
         except (asyncio.CancelledError, CancelledError):
             raise KeyboardInterrupt from None
+        except KeyboardInterrupt:
+            let_storing_end(say)
+            raise
 
 
 def _wait(ended: Future[T]) -> T:

@@ -18,6 +18,7 @@ from tasks.backfill import (
 )
 from tasks.backfill_runs import read_saved_export
 from tasks.backfill_steps import deliver_snapshots, make_plan, show_status
+from tasks.cancellation import heeding_cancel
 from tasks.stops import EXPORT_ERRORS, explain_stop
 
 FLOW = "backfill-export"
@@ -58,6 +59,7 @@ async def backfill_export(backfill: BackfillRequest) -> State[BackfillOutcome]:
     if begun is None:
         return Cancelled(message=STOPPED_EARLY)
     outcome = conclude_backfill(begun, is_plan=backfill.plan_only)
+    begun.listener.on_outcome(outcome)
     # A plan that was made has done its work, also where it tells that something is missing.
     is_well = begun.refusal is None if backfill.plan_only else outcome.ended_well
     # Nobody is to be told of a failure where somebody wished for the end.
@@ -69,9 +71,10 @@ async def backfill_export(backfill: BackfillRequest) -> State[BackfillOutcome]:
 async def carry_out(begun: Backfill, *, plan_only: bool) -> None:
     """Take the steps of a backfill in their order."""
     try:
-        await make_plan()
-        if not plan_only:
-            await deliver_snapshots(begun)
+        async with heeding_cancel(begun.listener.on_cancel):
+            await make_plan()
+            if not plan_only:
+                await deliver_snapshots(begun)
     except EXPORT_ERRORS as error:
         begun.refusal = explain_stop(error)
     except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from schemas.export import ExportRequest
 from schemas.outcome import ExportOutcome
 from tasks.batches import upload_batches
 from tasks.budget import require_quota
+from tasks.cancellation import heeding_cancel
 from tasks.connection import open_client
 from tasks.destination import check_destination
 from tasks.imports import wait_for_imports
@@ -19,7 +20,7 @@ from tasks.journal import begin_repeat, read_journal, sole_run
 from tasks.newest import require_newest
 from tasks.preparation import prepare_contacts, require_open_window, settle_delivery
 from tasks.progress import showing_progress
-from tasks.report import settle_outcome, write_report
+from tasks.report import settle_outcome, settle_surely
 from tasks.report_folder import open_report_folder
 from tasks.schedule_pause import find_paused_schedule
 from tasks.session import ExportSession, new_session
@@ -52,18 +53,19 @@ async def export_segment(request: ExportRequest) -> State[ExportOutcome]:
         async with showing_progress(session):
             try:
                 session.report_dir = session.handover.report_dir or open_report_folder(request)
-                async with open_client(session):
+                async with heeding_cancel(session.handover.on_cancel), open_client(session):
                     await deliver(session)
             except asyncio.CancelledError:
-                session.stop = STOPPED
-                if not session.handover.ends_when_stopped:
-                    await settle_outcome(session)
-                    raise
+                if not session.is_through:
+                    session.stop = STOPPED
+                    if not session.handover.ends_when_stopped:
+                        await settle_outcome(session)
+                        raise
             except EXPORT_ERRORS as error:
                 session.stop = explain_stop(error)
             except Exception as error:  # noqa: BLE001 -- what was delivered is to be told even then
                 session.stop = explain_stop(name_defect(error))
-            outcome = await write_report()
+            outcome = await settle_surely(session)
     # Nobody is to be told of a failure where somebody wished for the end.
     badly = Cancelled if session.stop is STOPPED else Failed
     end = Completed if outcome.ended_well else badly
@@ -89,3 +91,4 @@ async def deliver(session: ExportSession) -> None:
         if begin_repeat(session):
             await upload_batches()
         await wait_for_imports()
+        session.is_through = True

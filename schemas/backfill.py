@@ -117,7 +117,8 @@ class Snapshot(BaseModel):
     `rows` are the profiles it holds at most for the export; `requests` is what its delivery needs
     at most as a rule, and `day` on which day of the backfill, from 1, there is quota for it.
     `attempts` counts its runs so far; `message` is how the last one ended, or why there is none.
-    `lacks_quota` says that it ended as the day's requests do not suffice.
+    `lacks_quota` says that it ended as the day's requests do not suffice, `was_cancelled` that
+    somebody cancelled it in Prefect.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -133,6 +134,7 @@ class Snapshot(BaseModel):
     run_id: str = ""
     message: str = ""
     lacks_quota: bool = False
+    was_cancelled: bool = False
 
 
 class BackfillStatus(StrEnum):

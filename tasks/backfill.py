@@ -41,11 +41,15 @@ _IDENTITY = {
 class BackfillListener:
     """Who follows a backfill in this process.
 
-    `ends_when_stopped`: a cancellation is a person's wish, and the backfill ends with an outcome.
+    `ends_when_stopped`: a cancellation is a person's wish, and the backfill ends with an outcome,
+    which `on_outcome` is told. With `on_cancel`, which is told of it, the backfill itself looks
+    whether it is cancelled in Prefect.
     """
 
     on_plan: Callable[[BackfillOutcome], None] = lambda _plan: None
     on_note: Callable[[str], None] = _log.info
+    on_outcome: Callable[[BackfillOutcome], None] = lambda _outcome: None
+    on_cancel: Callable[[], None] | None = None
     ends_when_stopped: bool = False
 
 
@@ -169,7 +173,10 @@ def note_end(backfill: Backfill, snapshot: Snapshot) -> None:
     backfill.settle(snapshot)
     if snapshot.state is SnapshotState.DELIVERED or backfill.stop:
         return
-    if not backfill.asked.keep_going or snapshot.lacks_quota:
+    if snapshot.was_cancelled:
+        backfill.was_stopped = True
+        backfill.stop = f"The run of the snapshot of {snapshot.date} was cancelled."
+    elif not backfill.asked.keep_going or snapshot.lacks_quota:
         backfill.stop = f"The snapshot of {snapshot.date} was not delivered: {snapshot.message}"
 
 

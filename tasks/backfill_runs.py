@@ -223,7 +223,11 @@ async def _wait(
             is_delivered = state.type is StateType.COMPLETED
             how = SnapshotState.DELIVERED if is_delivered else SnapshotState.FAILED
             # Once it began it has another name.
-            known = {"run_name": run.name, "lacks_quota": lacks_quota(run)}
+            known = {
+                "run_name": run.name,
+                "lacks_quota": lacks_quota(run),
+                "was_cancelled": state.is_cancelled(),
+            }
             named = snapshot.model_copy(update=known)
             return _end(named, how, state.message or state.type.value.lower())
         if is_waiting:

@@ -9,7 +9,8 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 
 from tasks.events import recall_past, tell_stages
 from tasks.session import ExportSession, Stage
-from tasks.tolerance import tolerating_prefect
+from tasks.tolerance import ANSWER_TIMEOUT_S, tolerating_prefect
+from tasks.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,16 +25,17 @@ COMPLETE = 100.0
 
 @asynccontextmanager
 async def showing_progress(session: ExportSession) -> AsyncIterator[None]:
-    """Keep Prefect up to date with how a run goes on, at most once a second."""
+    """Keep Prefect up to date with how a run goes on, at most once a second.
+
+    What stops the run when this block has ended has nothing left to stop, and is passed over.
+    """
     artifact = _ProgressArtifact()
     updates = asyncio.create_task(artifact.keep_following(session))
     try:
         yield
     finally:
-        updates.cancel()
         with suppress(asyncio.CancelledError):
-            await updates
-        await artifact.show(session)
+            await undisturbed(artifact.end(updates, session), limit_s=ANSWER_TIMEOUT_S)
 
 
 class _ProgressArtifact:
@@ -47,6 +49,11 @@ class _ProgressArtifact:
             tell_stages(session)
             await self.show(session)
             await asyncio.sleep(UPDATE_EVERY_S)
+
+    async def end(self, updates: asyncio.Task[None], session: ExportSession) -> None:
+        updates.cancel()
+        await asyncio.wait([updates])
+        await self.show(session)
 
     async def show(self, session: ExportSession) -> None:
         percent = percent_done(session)

@@ -1,5 +1,7 @@
 """Conclude a run: decide what it amounts to, and write the report for people."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from prefect.artifacts import acreate_markdown_artifact
@@ -19,10 +21,13 @@ from tasks.session import ExportSession, current_session
 from tasks.step import step
 from tasks.stops import STOPPED
 from tasks.tolerance import tolerating_prefect
+from tasks.undisturbed import undisturbed
 
 REPORT_ARTIFACT_KEY = "export-report"
 REPORT_FILE = "report.md"
 OUTCOME_FILE = "outcome.json"
+SETTLING_S = 60.0  # what is left for it when somebody stops the run meanwhile
+SETTLING_ANEW_S = 20.0
 
 
 @step("write-report", run_name="Reconcile and report")
@@ -31,9 +36,35 @@ async def write_report() -> ExportOutcome:
     return await settle_outcome(current_session())
 
 
+async def settle_surely(session: ExportSession) -> ExportOutcome:
+    """Write the report, whatever stops the run meanwhile: what was delivered is to be told.
+
+    Raises:
+        asyncio.CancelledError: it was stopped meanwhile, which goes on as the caller wishes; the
+            outcome has been told. A run that has ended well has nothing left to stop.
+    """
+    try:
+        return await undisturbed(write_report(), limit_s=SETTLING_S)
+    except asyncio.CancelledError:
+        # A loop that ends cancels all of its tasks at once, the one that writes the report too.
+        outcome = session.outcome or await _settle_anew(session)
+        if not (session.handover.ends_when_stopped or outcome.ended_well):
+            raise
+        return outcome
+
+
+async def _settle_anew(session: ExportSession) -> ExportOutcome:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLING_ANEW_S):
+            return await settle_outcome(session)
+    return _tell(session, conclude(session))
+
+
 async def settle_outcome(session: ExportSession) -> ExportOutcome:
     """Conclude a run, write its report and show it in Prefect."""
-    await report_refusals(session)
+    if not session.has_told_refusals:
+        session.has_told_refusals = True
+        await report_refusals(session)
     outcome = conclude(session)
     session.has_ended_well = outcome.ended_well
     past = await recall_past(session)
@@ -67,6 +98,11 @@ async def settle_outcome(session: ExportSession) -> ExportOutcome:
     await _show(session, past, outcome, this_run, markdown)
     if outcome.lacks_quota and past.run_id:
         await label_lack_of_quota(past.run_id)
+    return _tell(session, outcome)
+
+
+def _tell(session: ExportSession, outcome: ExportOutcome) -> ExportOutcome:
+    session.outcome = outcome
     session.handover.on_outcome(outcome)
     return outcome
 

@@ -24,6 +24,7 @@ from prefect.client.schemas.objects import StateType
 from flows.export_segment import export_segment
 from sandbox import Fault
 from tests.conftest import Finished, World
+from tests.e2e.running import cancel
 from tests.waiting import PATIENCE_S
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
@@ -107,9 +108,9 @@ def saved(server_client: SyncPrefectClient, world: World, tmp_path: Path) -> Ite
 
 
 @pytest.mark.usefixtures("saved")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "cancelled in Prefect"])
 def test_backfill_of_a_worker_that_is_stopped_ends_cancelled_saying_what_goes_on(
-    server_client: SyncPrefectClient, world: World, how: signal.Signals
+    server_client: SyncPrefectClient, world: World, how: str
 ) -> None:
     of_this = DeploymentFilter(name=DeploymentFilterName(any_=[EXPORT]))
     said = world.commands.folder / "said"
@@ -122,7 +123,13 @@ def test_backfill_of_a_worker_that_is_stopped_ends_cancelled_saying_what_goes_on
             cwd=world.commands.folder,
         )  # fmt: skip
     wait_for(lambda: f"Snapshot {DAYS[0]}: run " in said.read_text(), command)
-    command.send_signal(how)
+    named = FlowRunFilterName(any_=[f"{EXPORT} {DAYS[0]} to {DAYS[-1]}"])
+    if how.startswith("SIG"):
+        command.send_signal(signal.Signals[how])
+    else:
+        runs = server_client.read_flow_runs(flow_run_filter=FlowRunFilter(name=named))
+        (under_way,) = (run for run in runs if run.state_type is StateType.RUNNING)
+        cancel(world, str(under_way.id))
     out, _ = command.communicate(timeout=PATIENCE_S)
     stopped = Finished(command.returncode, out, said.read_text())
     assert stopped.code == 1, stopped.err
@@ -133,7 +140,6 @@ def test_backfill_of_a_worker_that_is_stopped_ends_cancelled_saying_what_goes_on
     assert message.endswith("Run the same backfill again to go on.")
     assert left.state_type is StateType.SCHEDULED
 
-    named = FlowRunFilterName(any_=[f"{EXPORT} {DAYS[0]} to {DAYS[-1]}"])
     runs = server_client.read_flow_runs(flow_run_filter=FlowRunFilter(name=named))
     parent = max(runs, key=lambda run: run.created)  # type: ignore[arg-type,return-value]  # it has been created
     assert parent.state is not None

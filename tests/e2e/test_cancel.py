@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import polars as pl
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -21,9 +20,9 @@ from prefect.client.schemas.objects import State, StateType
 
 from sandbox import Fault
 from tests.conftest import ROOT, PrefectServer, World
+from tests.e2e.running import CONTACTS, write_profiles
 from tests.waiting import wait_for
 
-CONTACTS = 50
 HANG_S = 300.0  # longer than the test
 OPTIONS = ("--segments-column", "Segments", "--segment", "Gold", "--email", "EMail")
 
@@ -65,15 +64,7 @@ def worker(prefect_server: PrefectServer) -> Iterator[None]:
 
 @pytest.fixture
 def profiles(world: World, tmp_path: Path) -> Path:
-    path = tmp_path / "profiles.parquet"
-    pl.DataFrame(
-        {
-            "CustomerId": [f"c{n}" for n in range(CONTACTS)],
-            "EMail": [f"p{n}.{world.list_id[:8]}@example.com" for n in range(CONTACTS)],
-            "Segments": [["Gold"]] * CONTACTS,
-        }
-    ).write_parquet(path)
-    return path
+    return write_profiles(world, tmp_path)
 
 
 @pytest.mark.usefixtures("worker")

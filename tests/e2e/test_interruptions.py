@@ -2,63 +2,36 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from sandbox import Fault
 from tests.conftest import Finished, World
+from tests.e2e.running import CONTACTS, options, run_export, write_profiles
 from tests.waiting import PATIENCE_S, ask_prefect
-
-CONTACTS = 50
 
 
 @pytest.fixture
 def profiles(world: World, tmp_path: Path) -> Path:
-    path = tmp_path / "profiles.parquet"
-    pl.DataFrame(
-        {
-            "CustomerId": [f"c{n}" for n in range(CONTACTS)],
-            "EMail": [f"p{n}.{world.list_id[:8]}@example.com" for n in range(CONTACTS)],
-            "Segments": [["Gold"]] * CONTACTS,
-        }
-    ).write_parquet(path)
-    return path
-
-
-def options(profiles: Path) -> list[str]:
-    return [
-        "--profiles", str(profiles), "--segment", "Gold", "--email", "EMail",
-        "--report-dir", str(profiles.parent / "report"),
-    ]  # fmt: skip
+    return write_profiles(world, tmp_path)
 
 
 def stop_when(
     world: World, profiles: Path, *, is_time: Callable[[], bool], by: signal.Signals
 ) -> Finished:
     """Start an export and send it a signal at the right moment."""
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "cli.main", "run", "--connection", world.connection,
-            "--list-id", world.list_id, "--json", *options(profiles),
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=world.commands.env, cwd=world.commands.folder,
-    )  # fmt: skip
+    running = run_export(world, profiles)
     give_up_at = time.monotonic() + PATIENCE_S
     while not is_time():
-        assert process.poll() is None, process.communicate()
+        assert running.process.poll() is None, running.end()
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
-    process.send_signal(by)
-    out, err = process.communicate(timeout=PATIENCE_S)
-    return Finished(process.returncode, out, err)
+    running.process.send_signal(by)
+    return running.end()
 
 
 def uploads(world: World) -> int:

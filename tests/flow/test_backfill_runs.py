@@ -327,6 +327,24 @@ async def test_run_that_ended_for_lack_of_quota_stops_a_backfill_that_keeps_goin
     assert backfill.stop
 
 
+@pytest.mark.anyio
+async def test_run_that_somebody_cancelled_stops_a_backfill_that_keeps_going(
+    client: SyncPrefectClient, save: Callable[..., UUID]
+) -> None:
+    deployment = save()
+    backfill, _ = begin()
+    ended = await deliver_through(
+        backfill,
+        backfill.snapshots[0],
+        on_begin=be_told,
+        sleep=acting(lambda: end_ours(client, deployment, StateType.CANCELLED)),
+    )
+    note_end(backfill, ended)
+    assert ended.state is SnapshotState.FAILED
+    assert backfill.stop == f"The run of the snapshot of {DAY} was cancelled."
+    assert backfill.was_stopped  # and so ends as Cancelled, of which nobody is notified
+
+
 @pytest.fixture
 def snapshot(world: World) -> dict[str, Any]:
     """The settings of an export that has the snapshot of one day, and no other."""

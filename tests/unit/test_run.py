@@ -1,5 +1,6 @@
 """What a command makes of the end of its flow run."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -33,6 +34,19 @@ async def test_outcome_holds_though_prefect_loses_the_end_of_the_run(
 ) -> None:
     monkeypatch.setattr(run, "export_segment", lose_the_end)
     assert await run._run_flow(REQUEST, [OUTCOME]) is OUTCOME
+
+
+async def end_in_a_cancellation(*_: object, **__: object) -> NoReturn:
+    raise asyncio.CancelledError
+
+
+async def test_outcome_holds_though_the_run_ends_in_a_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "export_segment", end_in_a_cancellation)
+    assert await run._run_flow(REQUEST, [OUTCOME]) is OUTCOME
+    with pytest.raises(asyncio.CancelledError):
+        await run._run_flow(REQUEST, [])
 
 
 async def test_run_that_told_no_outcome_is_not_passed_over(
