@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import polars as pl
 
@@ -12,10 +13,14 @@ from pipeline.guard import READ_FAILURES
 from pipeline.locations import FoundFile
 
 _EMPTY = "null"  # Arrow's type of a column without any value, as pandas writes one
+_EMPTY_LISTS = "list<null>"
 _TEXT = "string"
 _CODED_TEXT = "dictionary<values=string,"
 # What makes no other type of it: the size of offsets, and how the items of a list are called.
 _DRESS = re.compile(r"large_|_view|(?<=list<)\w+: | not null")
+_NANOSECONDS = "timestamp[ns"
+_MICROSECONDS = "timestamp[us"
+_LIST_VIEW = "list_view<"  # Polars' reader gives up at one, wherever it stands in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,33 @@ class Layout:
     differing: Mapping[str, str]
 
 
-def scan(path: str) -> pl.LazyFrame:
-    """Scan one Parquet file, whose name may hold brackets or `key=value` folders."""
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+def scan(file: FoundFile, columns: Sequence[str]) -> pl.LazyFrame:
+    """Scan these columns of one Parquet file, and others where that costs nothing.
+
+    Instants are never read as nanoseconds: 64 bits of them reach from 1677 to 2262, and what lies
+    beyond, as Spark's INT96 may, Polars would give as the last of them.
+    """
+    found = _scan(file)
+    if not any(file.columns.get(column, "").startswith(_NANOSECONDS) for column in columns):
+        return found
+    types = found.collect_schema()
+    return _scan(
+        file,
+        schema={column: _read_as(types[column]) for column in dict.fromkeys(columns)},
+        extra_columns="ignore",
+        cast_options=pl.ScanCastOptions(datetime_cast="nanosecond-downcast"),
+    )
+
+
+def _scan(file: FoundFile, **options: Any) -> pl.LazyFrame:
+    # The name may hold brackets, or folders like `key=value`.
+    return pl.scan_parquet(file.path, glob=False, hive_partitioning=False, **options)
+
+
+def _read_as(dtype: pl.DataType) -> pl.DataType:
+    if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+        return pl.Datetime("us", dtype.time_zone)
+    return dtype
 
 
 def lay_out(files: Sequence[FoundFile], what: str) -> Layout:
@@ -51,6 +80,8 @@ def lay_out(files: Sequence[FoundFile], what: str) -> Layout:
     for column in dict.fromkeys(chain.from_iterable(file.columns for file in files)):
         stored = {_type_in(file, column) for file in files}
         given = stored - {_EMPTY}
+        if any(one.startswith("list<") for one in given - {_EMPTY_LISTS}):
+            given -= {_EMPTY_LISTS}
         are_texts = all(one == _TEXT or one.startswith(_CODED_TEXT) for one in given)
         if len(files) == 1 or (len(stored) == 1 and not (are_texts and _TEXT not in stored)):
             continue
@@ -62,19 +93,26 @@ def lay_out(files: Sequence[FoundFile], what: str) -> Layout:
             types[column] = pl.String()
         elif given:
             cast.add(column)
-            has_it = next(file for file in files if file.columns[column] != _EMPTY)
+            has_it = next(file for file in files if _type_in(file, column) in given)
             types[column] = _read_types(has_it, what)[column]
     return Layout(types, frozenset(cast), differing)
 
 
 def _type_in(file: FoundFile, column: str) -> str:
     """Give a column's type in one file, without what makes no difference; empty if not there."""
-    return _DRESS.sub("", file.columns.get(column, ""))
+    written = _DRESS.sub("", file.columns.get(column, ""))
+    return written.replace(_NANOSECONDS, _MICROSECONDS) if written.startswith("time") else written
 
 
 def _read_types(file: FoundFile, what: str) -> dict[str, pl.DataType]:
+    for column, written in file.columns.items():
+        if _LIST_VIEW in written:
+            raise SourceUnreadable(
+                f"The column {one_line(column)} in the file {one_line(file.path)} of the {what} is "
+                "a list_view, which cannot be read: have it written as a list, or left out."
+            )
     try:
-        return dict(scan(file.path).collect_schema())
+        return {column: _read_as(dtype) for column, dtype in _scan(file).collect_schema().items()}
     except READ_FAILURES:
         raise SourceUnreadable(
             f"The file {one_line(file.path)} of the {what} holds columns that cannot be read: "
@@ -87,7 +125,8 @@ def _phrase(column: str, files: Sequence[FoundFile], what: str) -> str:
     if is_missing is None:
         first = next(file for file in files if _type_in(file, column) != _EMPTY)
         expected = _type_in(first, column)
-        other = next(file for file in files if _type_in(file, column) not in {expected, _EMPTY})
+        fitting = {expected, _EMPTY, _EMPTY_LISTS if expected.startswith("list<") else ""}
+        other = next(file for file in files if _type_in(file, column) not in fitting)
         difference = f"is {_type_in(other, column)} instead of {expected}"
     elif is_missing is files[0]:
         first, other = is_missing, next(file for file in files if column in file.columns)

@@ -154,9 +154,7 @@ class Table:
         row_count = sum(part.rows for part in parts)
         frame: pl.DataFrame | None = None
         with suppress(*READ_FAILURES):
-            frame = pl.concat(
-                [self._scan(p.file, columns).slice(p.offset, p.rows) for p in parts]
-            ).collect()
+            frame = pl.concat([self._scan_part(part, columns) for part in parts]).collect()
         self._check_parts_unchanged(parts)
         if frame is None or frame.height != row_count:
             raise self._damaged(parts)
@@ -167,8 +165,13 @@ class Table:
             return wanted, frame
         return wanted, frame[wanted - first_row]
 
+    def _scan_part(self, part: "_Part", columns: Sequence[str]) -> pl.LazyFrame:
+        rows = self._scan(part.file, columns)
+        # Many slices put together take Polars quadratic time, and many parts are whole files.
+        return rows if part.rows == part.file.rows else rows.slice(part.offset, part.rows)
+
     def _scan(self, file: FoundFile, columns: Sequence[str]) -> pl.LazyFrame:
-        return scan(file.path).select(
+        return scan(file, columns).select(
             # By selector, for `*` and `^…$` may be names.
             selectors.by_name(column).cast(self.layout.types[column])
             if column in self.layout.cast

@@ -29,6 +29,7 @@ _FIRST_DAY = -719_162  # 0001-01-01, in days since 1970-01-01
 _LAST_DAY = 2_932_896  # 9999-12-31
 _UNITS_A_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000}
 _NOTHING = pl.Series([None])
+_MOST_DIGITS = 38  # of a decimal in 128 bits
 _CLEAN_NAME = rf"^[{STABLE}]+(?: [{STABLE}]+)*$"
 _CLEAN_TEXT = rf"^[{STABLE}](?:[ {STABLE}]*[{STABLE}])?$"
 
@@ -83,7 +84,7 @@ def in_utc(values: pl.Series) -> pl.Series:
 def check_has_text(column: str, dtype: pl.DataType, purpose: str) -> None:
     """Refuse a column whose type has no text form (lists, structs, bytes, durations …)."""
     has_text = (
-        dtype.is_numeric()
+        (dtype.is_numeric() and not _is_too_precise(dtype))
         or isinstance(dtype, pl.Categorical | pl.Enum)
         or dtype in (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Time, pl.Null)
     )
@@ -99,11 +100,18 @@ def is_text(dtype: object) -> bool:
     return dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum)
 
 
-def type_name(dtype: pl.DataType) -> str:
+def type_name(dtype: object) -> str:
     """Name a type in a message without an enumeration's values, which are data."""
-    if isinstance(dtype, pl.Enum | pl.Categorical):
+    if isinstance(dtype, pl.List | pl.Array):
+        return f"{dtype.base_type()}({type_name(dtype.inner)})"
+    if isinstance(dtype, pl.Enum | pl.Categorical | pl.Struct):
         return str(dtype.base_type())
     return str(dtype)
+
+
+def _is_too_precise(dtype: pl.DataType) -> bool:
+    """Say whether Polars has a name for a decimal but cannot read it."""
+    return isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS
 
 
 def _clean_where_needed(
