@@ -8,7 +8,7 @@ from pipeline.fields import check_columns
 from pipeline.guard import in_own_words
 from pipeline.locations import find_files
 from pipeline.mapping import ContactMapping, Selection
-from pipeline.segment_names import NamesJudge, look_like_segments
+from pipeline.segment_names import NamesJudge, find_values, look_like_segments
 from pipeline.segments import Membership, find_membership, segment_of
 from pipeline.source import Table, open_table
 from schemas.export import ExportRequest
@@ -35,13 +35,14 @@ def check_coming_source(request: ExportRequest) -> str:
 def list_segments(request: ExportRequest) -> list[str]:
     """List the segments that a source has, sorted; none where they cannot be read.
 
-    None either where the column does not look like one of segments: it may be personal data.
+    None either where the column does not look like one of segments, and never a name that looks
+    like an address or a number: it may be personal data.
     """
     try:
         names = in_own_words(lambda: _list(request))
     except PipelineError:
         return []
-    return sorted(names) if look_like_segments(names) else []
+    return sorted(names - find_values(names)) if look_like_segments(names) else []
 
 
 def _check(request: ExportRequest) -> None:
@@ -97,7 +98,11 @@ def _judge(profiles: Table, membership: Membership, selection: Selection) -> Nam
     """Give who reads segment names; nobody where each segment is a table, named after it."""
     if membership.folders is not None:
         return None
-    return NamesJudge(*_names_in(profiles, membership), selection.segments)
+    return NamesJudge(
+        *_names_in(profiles, membership),
+        selection.segments,
+        has_name_a_row=membership.has_name_a_row,
+    )
 
 
 def _names_in(profiles: Table, membership: Membership) -> tuple[Table, str]:

@@ -19,7 +19,7 @@ _ISO = (
     r"^(?<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?<hour>[01][0-9]|2[0-3]):(?<minute>[0-5][0-9])"
     r"(?::(?<second>[0-5][0-9](?:[.,][0-9]+)?))?"
-    r"(?<zone>Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])?)?$"
+    r"(?<zone>Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?$"
 )
 
 
@@ -139,7 +139,7 @@ def _instant(text: pl.Expr) -> pl.Expr:
     part = text.str.extract_groups(_ISO).struct.field
     date = part("date").str.to_date("%Y-%m-%d", strict=False)
     second = part("second").str.replace(",", ".", literal=True).cast(pl.Float64)
-    zone = part("zone").str.replace(":", "", literal=True).replace("Z", "+0000")
+    zone = part("zone").str.replace(":", "", literal=True).replace("Z", "+00").str.pad_end(5, "0")
     zone_minutes = zone.str.slice(1, 2).cast(pl.Int64) * 60 + zone.str.slice(3, 2).cast(pl.Int64)
     zone_sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
     minutes = part("minute").cast(pl.Int64).fill_null(0)

@@ -1,5 +1,6 @@
 """The Parquet files of a location, as their footers and their stores describe them."""
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ def find_files(location: str, what: str) -> tuple[FoundFile, ...]:
     except FileNotFoundError:
         raise SourceMissing(
             f"The {what} {one_line(location)} do not exist: check the path."
+        ) from None
+    except (UnicodeEncodeError, UnicodeDecodeError) as failed:
+        raise SourceUnreadable(
+            f"The {what} {one_line(location)} hold a file or folder whose name is not UTF-8, "
+            f"{_show_raw(failed.object)}: rename it."
         ) from None
     # Path and glob refuse some patterns, NUL and unknown users with errors of these kinds.
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as failed:
@@ -96,15 +102,26 @@ def _read_footer(candidate: Candidate, what: str) -> FoundFile:
                 row_group_rows=groups,
                 columns={field.name: str(field.type) for field in schema},
             )
-    except pa.ArrowInvalid:
-        pass
+    except (UnicodeEncodeError, UnicodeDecodeError) as failed:
+        raise _misnamed(candidate, what, failed) from None
     except (OSError, pa.ArrowException) as failed:
-        raise _unreadable(candidate.path, what, failed) from None
+        if not _may_be_damage(failed, candidate.path):
+            raise _unreadable(candidate.path, what, failed) from None
     try:
         refusal = _not_parquet(candidate, what)
     except (OSError, pa.ArrowException) as failed:
         raise _unreadable(candidate.path, what, failed) from None
     raise refusal
+
+
+def _may_be_damage(failed: Exception, path: str) -> bool:
+    """Tell what a footer's content leads to from what its store does.
+
+    pyarrow says of most damage that it is an OSError, without a number; so are a store's troubles.
+    """
+    if isinstance(failed, OSError):
+        return failed.errno is None and ("://" not in path or "thrift" in str(failed))
+    return isinstance(failed, pa.ArrowInvalid | pa.ArrowNotImplementedError)
 
 
 def _not_parquet(candidate: Candidate, what: str) -> SourceUnreadable:
@@ -122,6 +139,23 @@ def _not_parquet(candidate: Candidate, what: str) -> SourceUnreadable:
     return SourceUnreadable(
         f"{shown} is not Parquet: give a Parquet file (a CSV file must be converted first)."
     )
+
+
+def _misnamed(
+    candidate: Candidate, what: str, failed: UnicodeEncodeError | UnicodeDecodeError
+) -> SourceUnreadable:
+    shown = f"The file {_show_raw(candidate.path)} of the {what}"
+    if isinstance(failed, UnicodeDecodeError):
+        return SourceUnreadable(
+            f"{shown} has a column whose name is not UTF-8, {_show_raw(failed.object)}: have it "
+            "written again."
+        )
+    return SourceUnreadable(f"{shown} has a name that is not UTF-8: rename it.")
+
+
+def _show_raw(name: str | bytes) -> str:
+    r"""Quote a name that need not be UTF-8, what is none of it as `\xff`."""
+    return one_line(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _unreadable(location: str, what: str, failed: Exception) -> SourceUnreadable:

@@ -15,21 +15,28 @@ SEGMENT_NAME = "SegmentName"
 # Customers share few combinations of segments, but nothing promises it.
 _COMBINATIONS_KEPT = 100_000
 
-# Any other column, named by mistake, is not listed in a message: it may be personal data.
+# What a column named by mistake holds is not shown in a message: it may be personal data. So is no
+# name that looks like an address, a telephone number or a long number; `18-24`, `2026` and
+# `Sale @ Berlin` do not.
 _SEGMENTS_MOST = 200
-_ADDRESS_OR_NUMBER = re.compile(r"[^@]*@.*|[\d\s+\-()/.]+", re.DOTALL)
+_ADDRESS = re.compile(r"\S@|@\S")
+_LONG_NUMBER = re.compile(r"\d{9}")
+_TELEPHONE = re.compile(r"(?:[\s+\-\u2010-\u2015()/.,]*\d){7,}[\s()/.,]*")
 
 
 class NamesJudge:
     """Tell, slice by slice, whose segments include a wanted one; notice what is wrong on the way.
 
-    A column `SegmentName` holds one name a row; any other text a JSON list of names.
+    Text is a JSON list of names, unless the table has a name a row.
     """
 
-    def __init__(self, table: Table, column: str, wanted: Iterable[str]) -> None:
+    def __init__(
+        self, table: Table, column: str, wanted: Iterable[str], *, has_name_a_row: bool = False
+    ) -> None:
         self._table = table
         self._column = column
         self._wanted = frozenset(wanted)
+        self._has_name_a_row = has_name_a_row
         self._seen: set[str] = set()
         self._combinations: dict[str, frozenset[str] | None] = {}
         self._broken_rows = 0
@@ -38,8 +45,8 @@ class NamesJudge:
         """Give a mask (bool, no nulls) of the rows that name a wanted segment."""
         if isinstance(names.dtype, pl.List | pl.Array):
             return self._is_member_by_list(names)
-        text = names.cast(pl.String)
-        if self._column == SEGMENT_NAME:
+        text = _text_of(names)
+        if self._has_name_a_row:
             self._seen.update(name for name in self._wanted if (text == name).any())
             return text.is_in(list(self._wanted)).fill_null(value=False)
         return self._is_member_by_json(text)
@@ -56,7 +63,7 @@ class NamesJudge:
             names = self.all_names()
             if not look_like_segments(names):
                 self._refuse_column(len(names))
-            check_known(self._wanted, names, self._table.what)
+            check_known(self._wanted, names, self._table.what, unshown=find_values(names))
 
     def _refuse_column(self, different: int) -> None:
         unknown = self._wanted - self._seen
@@ -107,21 +114,31 @@ class NamesJudge:
             column = frame[self._column]
             if isinstance(column.dtype, pl.List | pl.Array):
                 names.update(column.cast(pl.List(pl.String)).explode().drop_nulls().unique())
-            elif self._column == SEGMENT_NAME:
-                names.update(column.cast(pl.String).drop_nulls().unique())
+            elif self._has_name_a_row:
+                names.update(_text_of(column).drop_nulls().unique())
             else:
-                for string in column.cast(pl.String).drop_nulls().unique():
+                for string in _text_of(column).drop_nulls().unique():
                     names |= self._parse(string) or frozenset()
         return names
 
 
-def check_known(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise UnknownSegment, listing the segments there are, unless all the wanted are known."""
+def check_known(
+    wanted: Iterable[str], known: Iterable[str], what: str, *, unshown: Collection[str] = ()
+) -> None:
+    """Raise UnknownSegment, listing the segments there are, unless all the wanted are known.
+
+    `unshown`: those that are counted and not listed.
+    """
     known = set(known)
     unknown = set(wanted) - known
     if not unknown:
         return
-    there_are = f"there are: {list_names(known)}" if known else "there is none at all"
+    there_are = "there is none at all"
+    if known:
+        there_are = f"there are: {list_names(known.difference(unshown))}"
+    if unshown:
+        look = "look like values" if len(unshown) > 1 else "looks like a value"
+        there_are += f" and {len(unshown):,} more that {look}"
     raise UnknownSegment(
         f"The {what} know no segment{_plural(unknown)} {list_names(unknown)}; {there_are}."
     )
@@ -129,7 +146,37 @@ def check_known(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
 
 def look_like_segments(names: set[str]) -> bool:
     """Say whether names are those of segments, and not a column of personal data."""
-    return len(names) <= _SEGMENTS_MOST and not any(map(_ADDRESS_OR_NUMBER.fullmatch, names))
+    values = find_values(names)
+    return len(names) <= _SEGMENTS_MOST and (not values or len(values) < len(names) / 2)
+
+
+def find_values(names: Iterable[str]) -> set[str]:
+    """Find the names that look like a value of a person: an address or a number."""
+    return {
+        name
+        for name in names
+        if _ADDRESS.search(name) or _LONG_NUMBER.search(name) or _TELEPHONE.fullmatch(name)
+    }
+
+
+def _text_of(values: pl.Series) -> pl.Series:
+    """Give text as text, and Parquet's JSON, which comes as bytes or as an extension of text."""
+    if isinstance(values.dtype, pl.BaseExtension):
+        values = values.ext.storage()
+    if values.dtype != pl.Binary:
+        return values.cast(pl.String)
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:  # not all of it is UTF-8
+        texts = [None if value is None else _decode(value) for value in values]
+        return pl.Series(values.name, texts, pl.String)
+
+
+def _decode(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "\N{REPLACEMENT CHARACTER}"  # which is no JSON
 
 
 def _plural(names: Collection[str]) -> str:

@@ -23,6 +23,7 @@ from pipeline.source import Table, table_of
 from pipeline.text_forms import is_text, type_name
 
 _WHAT = "memberships"
+_JSON = "extension<arrow.json>"  # what Arrow calls Parquet's logical type JSON
 _log = logging.getLogger("segment_export.pipeline")
 
 
@@ -44,12 +45,13 @@ class Membership:
     """Where membership is kept, found and checked but not yet read.
 
     Exactly one is set: a `column` of the profiles; a `table` with `names_column`; or `folders`,
-    a table a segment.
+    a table a segment. `has_name_a_row`: the table is in long form.
     """
 
     column: str = ""
     table: Table | None = None
     names_column: str = ""
+    has_name_a_row: bool = False
     folders: Mapping[str, Table] | None = None
 
     def tables(self) -> list[Table]:
@@ -82,7 +84,7 @@ def find_membership(profiles: Table, selection: Selection) -> Membership:
 def select_members(profiles: Table, membership: Membership, selection: Selection) -> Members:
     """Find the profiles that are in any of the segments; one in several counts once.
 
-    Raises UnknownSegment, TooManyProfiles, ColumnTypeWrong.
+    Raises UnknownSegment, TooManyProfiles, ColumnTypeWrong: for keys that fit no profile, too.
     """
     if membership.column:
         members = _members_by_column(profiles, membership.column, selection)
@@ -126,9 +128,10 @@ def _find_beside(selection: Selection) -> Membership:
     if marks:
         table = table_of(selection.memberships, files, _WHAT)
         names_column = marks.pop()
+        has_name_a_row = names_column == SEGMENT_NAME
         check_key(table, selection.customer_id)
-        _check_names(table, names_column)
-        return Membership(table=table, names_column=names_column)
+        _check_names(table, names_column, has_name_a_row=has_name_a_row)
+        return Membership(table=table, names_column=names_column, has_name_a_row=has_name_a_row)
     if PurePosixPath(selection.memberships).name == files[0].name:  # one file, not a folder of them
         raise MembershipUnclear(
             f"The memberships {one_line(selection.memberships)} have neither a column "
@@ -165,11 +168,13 @@ def segment_of(file_name: str) -> str:
     return first[: -len(".parquet")] if first.lower().endswith(".parquet") else first
 
 
-def _check_names(table: Table, column: str) -> None:
+def _check_names(table: Table, column: str, *, has_name_a_row: bool = False) -> None:
     dtype = table.column_type(column, "segments column")
     in_list = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
     is_list = in_list is not None and (is_text(in_list) or in_list == pl.Null)
-    if not (is_text(dtype) or dtype == pl.Null or (is_list and column != SEGMENT_NAME)):
+    is_json = any(file.columns.get(column) == _JSON for file in table.files)
+    may_list = not has_name_a_row and (is_list or is_json)
+    if not (is_text(dtype) or dtype == pl.Null or may_list):
         raise ColumnTypeWrong(
             f"The column {one_line(column)} of the {table.what} is {type_name(dtype)} and cannot "
             "name segments: it holds text, a list of text, or a JSON list of names as text."
@@ -188,7 +193,7 @@ def _members_by_column(profiles: Table, column: str, selection: Selection) -> Me
 
 
 def _member_keys(membership: Membership, selection: Selection) -> pl.Series:
-    """Collect the keys of the members, as text; one may come several times."""
+    """Collect the keys of the members, as text; one may come several times, and be null."""
     key = selection.customer_id
     kept = [pl.Series(key, [], pl.String)]
     if membership.folders is not None:
@@ -198,12 +203,14 @@ def _member_keys(membership: Membership, selection: Selection) -> pl.Series:
             )
     elif membership.table is not None:
         table, column = membership.table, membership.names_column
-        judge = NamesJudge(table, column, selection.segments)
+        judge = NamesJudge(
+            table, column, selection.segments, has_name_a_row=membership.has_name_a_row
+        )
         for _, frame in table.iter_slices([key, column]):
             members = frame.filter(judge.is_member(frame[column]))
             kept.append(members.select(key_text(key)).to_series())
         judge.finish()
-    return pl.concat(kept).drop_nulls()
+    return pl.concat(kept)
 
 
 def _members_by_key(profiles: Table, keys: pl.Series, selection: Selection) -> Members:
@@ -214,13 +221,22 @@ def _members_by_key(profiles: Table, keys: pl.Series, selection: Selection) -> M
     """
     key = selection.customer_id
     row = "row" if key != "row" else "row_number"
-    wanted = keys.alias(key).to_frame().lazy()
+    known_keys = keys.drop_nulls()
+    wanted = known_keys.alias(key).to_frame().lazy()
 
     def find_rows(every: pl.LazyFrame) -> pl.LazyFrame:
         keyed = every.with_row_index(row).with_columns(key_text(key))
         return keyed.join(wanted, on=key, how="semi").select(row)
 
     rows = profiles.query(find_rows, [key]).to_series().sort()
+    if rows.is_empty() and not keys.is_empty():
+        members = known_keys.n_unique() + keys.null_count()
+        raise ColumnTypeWrong(
+            f"None of the segments' members ({members:,}) has a profile: check that the column "
+            f"{one_line(key)} (--customer-id) holds the same keys in the {_WHAT} "
+            f"{one_line(selection.memberships)} and in the {profiles.what} "
+            f"{one_line(profiles.location)}, written alike down to leading zeros and upper case."
+        )
     # As many rows as keys means that each key is of a customer: no need to count different ones.
-    different = rows.len() if keys.len() == rows.len() else keys.n_unique()
+    different = rows.len() if known_keys.len() == rows.len() else known_keys.n_unique()
     return Members(rows.cast(pl.UInt32), max(0, different - rows.len()))

@@ -103,7 +103,8 @@ def _is_address(name: str) -> pl.Expr:
 def _is_date(name: str) -> pl.Expr:
     text = pl.col(name)
     exists = text.str.to_date("%Y-%m-%d", strict=False).is_not_null()
-    return text.is_null() | (text.str.contains(_DATE) & exists)
+    has_year = ~text.str.starts_with("0000")  # which Polars takes for a year
+    return text.is_null() | (text.str.contains(_DATE) & exists & has_year)
 
 
 def _month_counts() -> pl.Expr:
@@ -181,7 +182,7 @@ _DATE_RULES = (
     Rule(
         "anniversary_invalid",
         "anniversary",
-        "A date that exists, as YYYY-MM-DD.",
+        "A date that exists, as YYYY-MM-DD, in the years 1 to 9999.",
         _LEFT_OUT,
         _CONTRACT,
         _is_date,

@@ -60,6 +60,9 @@ def test_of_customers_who_share_an_address_the_newest_goes_else_the_lowest_key(
         ("2026-01-31 10:00", "2026-01-31T10:00:00.5"),
         ("", "1999-12-31"),
         (None, "1999-12-31T00:00:00-0500"),
+        ("2024-01-01 10:00:00+02", "2024-01-01 08:30:00+00"),
+        ("2024-01-01 10:00:00.25+02", "2024-01-01T03:30:00-05"),
+        ("2024-01-01T10:00+02", "2024-01-01T10:00+01:30"),
     ],
 )
 def test_newest_is_the_latest_date_or_the_highest_number_and_null_the_oldest(
@@ -70,7 +73,18 @@ def test_newest_is_the_latest_date_or_the_highest_number_and_null_the_oldest(
 
 
 @pytest.mark.parametrize(
-    "text", ["3/4/2026", "2026-13-01", "yesterday", "2026-01-01T24:00", "2026-01-01T10:60"]
+    "text",
+    [
+        "3/4/2026",
+        "2026-13-01",
+        "yesterday",
+        "2026-01-01T24:00",
+        "2026-01-01T10:60",
+        "2026-01-01T10:00+2",
+        "2026-01-01T10:00+24",
+        "2026-01-01T10:00+02:",
+        "2026-01-01+02",
+    ],
 )
 def test_text_that_is_no_iso_date_cannot_say_who_is_newest(workshop: Any, text: str) -> None:
     rows = all_in_high({"EMail": ["a@x.com", "b@x.com"], "Seen": ["2026-01-01", text]})

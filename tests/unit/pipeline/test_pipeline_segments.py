@@ -7,6 +7,8 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import (
@@ -17,6 +19,7 @@ from pipeline import (
     MembershipUnclear,
     TooManyProfiles,
     UnknownSegment,
+    list_segments,
 )
 
 MEMBERS = {"1": ["High", "Low"], "2": ["High"], "3": ["Low"], "4": [], "5": None}
@@ -110,34 +113,73 @@ def test_an_unknown_segment_among_very_many_lists_fifty_names(workshop: Any) -> 
 
 ADDRESSES = ["ann@example.com", "High"]
 PHONES = ["+44 (0)20 7946-0958", "High"]
+LONG_NUMBERS = ["K-123456789", "20260131", "High"]
 VERY_MANY = [f"MARKER{i}" for i in range(201)]
 
 
-@pytest.mark.parametrize("form", ["list", "json", "long", "dataverse"])
-@pytest.mark.parametrize(("values", "count"), [(ADDRESSES, "2"), (PHONES, "2"), (VERY_MANY, "201")])
+FORMS_OF_NAMES = ["list", "json", "long", "dataverse"]
+
+
+def _write_names(workshop: Any, form: str, names: list[str]) -> dict[str, str]:
+    """Write a customer a name, in any form in which names are in a column."""
+    keys = [str(number) for number in range(len(names))]
+    rows: dict[str, Any] = {"CustomerId": keys, "EMail": keys}
+    texts = [json.dumps([name]) for name in names]
+    if form in {"list", "json"}:
+        rows["Named"] = texts if form == "json" else [[name] for name in names]
+    workshop.write("profiles.parquet", rows)
+    if form in {"list", "json"}:
+        return {"segments_column": "Named"}
+    column = {"SegmentName": names} if form == "long" else {"Segments": texts}
+    return {"memberships": str(workshop.write("m.parquet", {"CustomerId": keys, **column}))}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_NAMES)
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [(ADDRESSES, "2"), (PHONES, "2"), (LONG_NUMBERS, "3"), (VERY_MANY, "201")],
+)
 def test_a_column_that_does_not_look_like_segments_is_not_listed(
     workshop: Any, form: str, values: list[str], count: str
 ) -> None:
-    keys = [str(number) for number in range(len(values))]
-    rows: dict[str, Any] = {"CustomerId": keys, "EMail": keys}
-    texts = [json.dumps([value]) for value in values]
-    chosen: dict[str, str] = {}
-    if form == "list":
-        rows["Wrong"] = [[value] for value in values]
-    elif form == "json":
-        rows["Wrong"] = texts
-    else:
-        column = {"SegmentName": values} if form == "long" else {"Segments": texts}
-        path = workshop.write("m.parquet", {"CustomerId": keys, **column})
-        chosen = {"memberships": str(path)}
-    if not chosen:
-        chosen = {"segments_column": "Wrong"}
     with pytest.raises(UnknownSegment) as refused:
-        workshop.prepare(rows, segments=("Gold",), **chosen)
+        workshop.prepare(segments=("Gold",), **_write_names(workshop, form, values))
     message = str(refused.value)
     assert "know no segment 'Gold'" in message
     assert f"holds {count} different values and does not look like" in message
     assert not any(value in message for value in values)
+
+
+@pytest.mark.parametrize("form", FORMS_OF_NAMES)
+def test_names_that_hold_numbers_or_an_at_sign_are_listed_as_any_others(
+    workshop: Any, form: str
+) -> None:
+    names = ["18-24", "2026", "Q1/2026", "Sale @ Berlin", "VIP", "100.000+"]
+    with pytest.raises(UnknownSegment) as refused:
+        workshop.prepare(segments=("Vip",), **_write_names(workshop, form, names))
+    assert str(refused.value).endswith(
+        "know no segment 'Vip'; there are: '100.000+', '18-24', '2026', 'Q1/2026', "
+        "'Sale @ Berlin', 'VIP'."
+    )
+
+
+@pytest.mark.parametrize("form", FORMS_OF_NAMES)
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["ann@example.com", "+44 20 7946-0958"], "and 2 more that look like values."),
+        (["Ann <ann@example.com>"], "and 1 more that looks like a value."),
+    ],
+)
+def test_names_that_look_like_values_are_counted_and_the_others_listed(
+    workshop: Any, form: str, values: list[str], said: str
+) -> None:
+    settings = _write_names(workshop, form, ["18-24", "S", "VIP", *values])
+    with pytest.raises(UnknownSegment) as refused:
+        workshop.prepare(segments=("Vip",), **settings)
+    assert str(refused.value).endswith(f"there are: '18-24', 'S', 'VIP' {said}")
+    request = workshop.request(segments=("Vip",), **settings)
+    assert list_segments(request) == ["18-24", "S", "VIP"]
 
 
 def test_200_names_are_still_segments(workshop: Any) -> None:
@@ -162,6 +204,77 @@ def test_members_without_a_profile_are_counted(workshop: Any) -> None:
     prepared = workshop.prepare(memberships=str(path))
     assert prepared.members_without_profile == 2
     assert prepared.verdicts.profiles_in_segment == 1
+
+
+@pytest.mark.parametrize("form", ["long", "dataverse", "folder"])
+@pytest.mark.parametrize(
+    ("keys", "count"), [(["0001", "0002", "0002"], "2"), ([None, " ", "0001"], "3")]
+)
+def test_members_none_of_whom_has_a_profile_are_refused_naming_both_tables(
+    workshop: Any, form: str, keys: list[str | None], count: str
+) -> None:
+    workshop.write("profiles.parquet", PROFILES)
+    frame = pl.DataFrame({"CustomerId": keys}, schema={"CustomerId": pl.String})
+    named = {"long": ("SegmentName", "High"), "dataverse": ("Segments", '["High"]')}
+    if form == "folder":
+        memberships = workshop.write("m/High.parquet", frame).parent
+    else:
+        column, text = named[form]
+        memberships = workshop.write("m.parquet", frame.with_columns(pl.lit(text).alias(column)))
+    with pytest.raises(ColumnTypeWrong) as refused:
+        workshop.prepare(memberships=str(memberships))
+    message = str(refused.value)
+    assert message.startswith(f"None of the segments' members ({count}) has a profile: check")
+    assert "'CustomerId' (--customer-id)" in message
+    assert f"memberships '{memberships}'" in message
+    assert f"profiles '{workshop.folder / 'profiles.parquet'}'" in message
+    assert "0001" not in message
+
+
+@pytest.mark.parametrize("names", ["list", "json"])
+@pytest.mark.parametrize("column", ["SegmentName", "Segments", "CustomerSegments"])
+def test_a_column_of_the_profiles_lists_segments_under_any_name(
+    workshop: Any, names: str, column: str
+) -> None:
+    lists = [["High"], ["Low"], ["Low", "High"], [], None]
+    texts = [None if each is None else json.dumps(each) for each in lists]
+    workshop.write("profiles.parquet", PROFILES | {column: lists if names == "list" else texts})
+    assert workshop.prepare(segments_column=column).verdicts.sent == 2
+    assert list_segments(workshop.request(segments_column=column)) == ["High", "Low"]
+
+
+@pytest.mark.parametrize("is_arrow", [True, False])
+@pytest.mark.parametrize("form", ["column", "table"])
+def test_a_column_of_parquets_json_type_holds_json_lists(
+    workshop: Any, is_arrow: bool, form: str
+) -> None:
+    texts = ['["High"]', '["Low", "High"]', "[]", None, '["Low"]']
+    segments = pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts))
+    keys = pa.array(IDS)
+    columns = {"CustomerId": keys, "Segments": segments}
+    workshop.write("profiles.parquet", PROFILES)
+    path = workshop.folder / ("m.parquet" if form == "table" else "profiles.parquet")
+    if form == "column":
+        columns["EMail"] = pa.array(PROFILES["EMail"])
+    pq.write_table(pa.table(columns), path, store_schema=is_arrow)
+    settings = {"memberships": str(path)} if form == "table" else {}
+    assert workshop.prepare(**settings).verdicts.sent == 2
+    with pytest.raises(UnknownSegment, match=r"there are: 'High', 'Low'\."):
+        workshop.prepare(segments=("Hihg",), **settings)
+
+
+def test_json_that_is_not_utf_8_is_refused_with_its_number_of_rows(workshop: Any) -> None:
+    path = workshop.folder / "profiles.parquet"
+    texts = pa.array(['["High"]', '["Hoch"]', "[]", None, '["Hoch"]'])
+    segments = pa.ExtensionArray.from_storage(pa.json_(), texts)
+    table = pa.table(PROFILES).append_column("Segments", segments)
+    pq.write_table(
+        table, path, store_schema=False, use_dictionary=False, compression="none",
+        write_statistics=False,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(b'["Hoch"]', b'["H\xf6he"]'))
+    with pytest.raises(ColumnTypeWrong, match=r"'Segments' .* no JSON list .* in 2 rows"):
+        workshop.prepare()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +344,12 @@ def test_more_than_max_profiles_are_refused_with_both_numbers(workshop: Any) -> 
 
 @pytest.mark.parametrize(
     ("column", "values"),
-    [("CustomerId", [1.0] * 5), ("CustomerId", [b"1"] * 5), ("Segments", [1] * 5)],
+    [
+        ("CustomerId", [1.0] * 5),
+        ("CustomerId", [b"1"] * 5),
+        ("Segments", [1] * 5),
+        ("Segments", [b'["High"]'] * 5),
+    ],
 )
 def test_a_column_that_cannot_serve_is_refused_by_name_and_type(
     workshop: Any, column: str, values: list[Any]

@@ -1,7 +1,7 @@
 """Tables wherever and however they are stored, and what is said when they cannot be read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,88 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path, content: bytes, sai
     assert str(path) in message
     with pytest.raises(SourceUnreadable, match=said):
         open_table(str(path))
+
+
+def _hole(footer: bytes) -> bytes:
+    return bytes(len(footer))
+
+
+def _half_a_hole(footer: bytes) -> bytes:
+    return footer[:40] + bytes(len(footer) - 40)
+
+
+def _unknown_type(footer: bytes) -> bytes:
+    """Give the first column a physical type that there is none of."""
+    at = footer.index(b"\x0aCustomerId")
+    before = footer[:at].rindex(b"\x15\x0c")  # the field `type`, BYTE_ARRAY
+    return footer[:before] + b"\x15\x7e" + footer[before + 2 :]
+
+
+@pytest.mark.parametrize("damage", [_hole, _half_a_hole, _unknown_type])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_footer_that_is_damaged_is_not_blamed_on_the_store(
+    tmp_path: Path, scheme: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "p.parquet"
+    _write_with_footer(path, damage)
+    assert "p.parquet' of the profiles is damaged or not completely" in _refusal(f"{scheme}{path}")
+
+
+def _write_with_footer(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    pq.write_table(pa.table(ROWS), path, store_schema=False)
+    content = path.read_bytes()
+    footer_at = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[:footer_at] + damage(content[footer_at:-8]) + content[-8:])
+
+
+def test_a_damaged_footer_in_an_object_store_is_damage_there_too(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workshop.folder / "store" / "bucket").mkdir(parents=True)
+    _write_with_footer(workshop.folder / "store" / "bucket" / "p.parquet", _hole)
+    with serving(workshop.folder / "store") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert "is damaged or not completely" in _refusal("s3://bucket/p.parquet")
+
+
+def test_what_arrow_cannot_read_of_a_footer_is_damage(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = workshop.write("p.parquet", ROWS)
+
+    def refuse(*_: object) -> None:
+        raise pa.ArrowNotImplementedError("MARKER")
+
+    monkeypatch.setattr("pipeline.locations.pq.ParquetFile", refuse)
+    assert "p.parquet' of the profiles is damaged" in _refusal(path)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_file_whose_name_is_not_utf_8_is_refused_and_its_name_is_shown(
+    workshop: Any, scheme: str
+) -> None:
+    path = workshop.write("t/p.parquet", ROWS)
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/M\xfcller.parquet"))
+    message = _refusal(f"{scheme}{path.parent}")
+    assert r"M\xfcller.parquet'" in message
+    assert "name that is not UTF-8" in message or "name is not UTF-8" in message
+    assert message.endswith("rename it.")
+    message.encode()  # which a surrogate would not let it be
+
+
+@pytest.mark.parametrize("name", [b"Stra\xdfe1", b"\xff\xfe\xfd\xfc\xfb\xfa\xf9"])
+def test_a_column_whose_name_is_not_utf_8_is_refused_naming_file_and_column(
+    tmp_path: Path, name: bytes
+) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({**ROWS, "Strasse": ["x"] * 3}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"Strasse", name))
+    shown = name.decode(errors="backslashreplace")
+    assert _refusal(path) == (
+        f"The file '{path}' of the profiles has a column whose name is not UTF-8, '{shown}': have "
+        "it written again."
+    )
 
 
 def test_pages_that_are_damaged_are_an_error_that_names_the_file(workshop: Any) -> None:
