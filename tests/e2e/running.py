@@ -12,6 +12,7 @@ from tests.conftest import Finished, World
 from tests.waiting import PATIENCE_S, ask_prefect, wait_for
 
 CONTACTS = 50
+DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 
 
 def write_profiles(world: World, folder: Path) -> Path:
@@ -24,6 +25,18 @@ def write_profiles(world: World, folder: Path) -> Path:
         }
     ).write_parquet(path)
     return path
+
+
+def write_snapshots(world: World, folder: Path) -> None:
+    for day in DAYS:
+        pl.DataFrame(
+            {
+                "CustomerId": ["a"],
+                "EMail": [f"a.{world.list_id[:8]}@example.com"],
+                "FirstName": [day],
+                "Segments": [["Gold"]],
+            }
+        ).write_parquet(folder / f"{day}.parquet")
 
 
 def options(profiles: Path) -> list[str]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import polars as pl
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -24,25 +23,12 @@ from prefect.client.schemas.objects import StateType
 from flows.export_segment import export_segment
 from sandbox import Fault
 from tests.conftest import Finished, World
-from tests.e2e.running import cancel
+from tests.e2e.running import DAYS, cancel, write_snapshots
 from tests.waiting import PATIENCE_S
 
-DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 HANG_S = 600.0
 POOL = "stopped-backfills"
 EXPORT = "stopped"
-
-
-def write_snapshots(world: World, folder: Path) -> None:
-    for day in DAYS:
-        pl.DataFrame(
-            {
-                "CustomerId": ["a"],
-                "EMail": [f"a.{world.list_id[:8]}@example.com"],
-                "FirstName": [day],
-                "Segments": [["Gold"]],
-            }
-        ).write_parquet(folder / f"{day}.parquet")
 
 
 def wait_for(look: Callable[[], object], command: "subprocess.Popen[str]") -> None:

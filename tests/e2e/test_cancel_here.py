@@ -4,25 +4,25 @@ import json
 import signal
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from sandbox import Fault
 from tests.conftest import World
 from tests.e2e.running import (
     CONTACTS,
+    DAYS,
     Running,
     cancel,
     find_runs,
     options,
     run_export,
     write_profiles,
+    write_snapshots,
 )
 from tests.gate import open_gate
 from tests.waiting import PATIENCE_S, wait_for
 
 HANG_S = 300.0  # longer than the test
-DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 NOTICED = "Cancelled in Prefect: stopping in good order."
 
 
@@ -93,15 +93,7 @@ def test_run_goes_on_where_prefect_does_not_tell_whether_it_is_cancelled(
 
 
 def backfill(world: World, folder: Path, name: str, **more_env: str) -> Running:
-    for day in DAYS:
-        pl.DataFrame(
-            {
-                "CustomerId": ["a"],
-                "EMail": [f"a.{world.list_id[:8]}@example.com"],
-                "FirstName": [day],
-                "Segments": [["Gold"]],
-            }
-        ).write_parquet(folder / f"{day}.parquet")
+    write_snapshots(world, folder)
     return Running(
         world,
         "backfill", "--from", DAYS[0], "--to", DAYS[-1], "--keep-going", "--json",

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import ColumnTypeWrong, SourceUnreadable
 from pipeline.source import open_table
-from tests.unit.pipeline.test_pipeline_source import read
+from tests.unit.pipeline.reading import read
 
 MOMENTS = [datetime(1, 1, 1), datetime(1600, 1, 1), datetime(9999, 12, 31), None]  # noqa: DTZ001 -- as stored
 STAMPS = ["0001-01-01T00:00:00Z", "1600-01-01T00:00:00Z", "9999-12-31T00:00:00Z", None]
